@@ -1,0 +1,210 @@
+package audit
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options configure a Log. Zero values mean the default.
+type Options struct {
+	NodeID       string           // who writes; letters, digits, '.', '_', '-'; required
+	SegmentBytes int64            // size at which a new segment is begun; 64 MiB
+	SyncInterval time.Duration    // how long Append may go without fsync; 1 s
+	ReserveBytes int64            // space kept for records of committed changes; 4 MiB, negative for none
+	Now          func() time.Time // real time, for retries when the disk is full; time.Now
+	Logger       *slog.Logger     // repairs and failures; discarded if nil
+
+	files files // tests put faults here
+}
+
+func (o *Options) setDefaults() {
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, 64<<20)
+	o.SyncInterval = cmp.Or(o.SyncInterval, time.Second)
+	o.ReserveBytes = max(cmp.Or(o.ReserveBytes, 4<<20), 0)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.files.open == nil {
+		o.files = osFiles()
+	}
+}
+
+// Log is a Sink on files: segments of JSON lines in one directory, which the process must have to itself. Locking the
+// data directory is up to the caller. Appends that come at the same time are written by one call.
+type Log struct {
+	dir      string
+	opts     Options
+	repaired int64
+
+	mu      sync.Mutex // guards pending
+	pending *batch     // the appends that wait for the writer
+
+	wmu      sync.Mutex // held to write; guards what follows
+	closed   bool
+	size     int64 // of the current segment
+	buf      []byte
+	reserve  reserve
+	tryAgain time.Time // no plain append before, while full
+
+	syncMu  sync.Mutex // held to sync; taken after wmu, never before
+	durable uint64     // the last number known to be on disk
+
+	seg     file          // the current segment; changed only with wmu and syncMu both held
+	written atomic.Uint64 // the last number in the kernel
+	full    atomic.Bool   // there was no space
+	failure atomic.Pointer[error]
+
+	kick chan struct{} // something waits for fsync
+	quit chan struct{}
+	done chan struct{} // the sync loop ended
+}
+
+var _ Sink = (*Log)(nil)
+
+// Open opens the log in dir, making it if need be, and goes on after its last line. It reads the last segment only. A
+// torn last line, which a crash can leave and for which no Append returned, is cut off and reported to Options.Logger
+// and by Repaired; any other damage there is ErrDamaged, and then nothing was changed.
+//
+// A disk too full for the reserve is no error here: the log opens, and Healthy says ErrNoSpace.
+func Open(dir string, opts Options) (*Log, error) {
+	if err := checkNode(opts.NodeID); err != nil {
+		return nil, err
+	}
+	opts.setDefaults()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	l := &Log{
+		dir:     dir,
+		opts:    opts,
+		reserve: reserve{files: opts.files, dir: dir, size: opts.ReserveBytes},
+		kick:    make(chan struct{}, 1),
+		quit:    make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	if err := l.openLast(); err != nil {
+		return nil, err
+	}
+	if err := l.reserve.make(); noSpace(err) {
+		l.full.Store(true)
+	} else if err != nil {
+		return nil, errors.Join(err, l.seg.Close())
+	}
+	go l.syncLoop()
+	return l, nil
+}
+
+// openLast finds the end of the log, repairs it, and opens the segment to append to.
+func (l *Log) openLast() error {
+	firsts, err := segments(l.dir)
+	if err != nil {
+		return err
+	}
+	if len(firsts) == 0 {
+		return l.create(1)
+	}
+	first := firsts[len(firsts)-1]
+	name := segmentName(first)
+	end, err := scan(l.dir, first, func(Line) bool { return true })
+	if err != nil {
+		return err
+	}
+	f, err := l.opts.files.open(filepath.Join(l.dir, name), os.O_WRONLY|os.O_APPEND)
+	if err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	if end.torn > 0 {
+		l.opts.Logger.Warn("audit log: cutting off a torn last line", "segment", name, "bytes", end.torn, "next", end.next)
+		if err := f.Truncate(end.size); err != nil {
+			return errors.Join(fmt.Errorf("audit: repairing %s: %w", name, err), f.Close())
+		}
+		l.repaired = end.torn
+	}
+	// The process that wrote these lines may have died before its fsync. What is read here must stay.
+	if err := errors.Join(f.Sync(), l.opts.files.syncDir(l.dir)); err != nil {
+		return errors.Join(fmt.Errorf("audit: syncing %s: %w", name, err), f.Close())
+	}
+	l.seg, l.size, l.durable = f, end.size, end.next-1
+	l.written.Store(end.next - 1)
+	return nil
+}
+
+// create makes the segment that starts with number first the current one.
+func (l *Log) create(first uint64) error {
+	name := segmentName(first)
+	f, err := l.opts.files.open(filepath.Join(l.dir, name), os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return fmt.Errorf("audit: beginning a segment: %w", err)
+	}
+	if err := l.opts.files.syncDir(l.dir); err != nil {
+		return errors.Join(l.stop(fmt.Errorf("audit: beginning %s: %w", name, err)), f.Close())
+	}
+	l.seg, l.size = f, 0
+	return nil
+}
+
+// Repaired returns how many bytes of a torn last line Open cut off.
+func (l *Log) Repaired() int64 { return l.repaired }
+
+// NextSeq returns the number the next record will get.
+func (l *Log) NextSeq() uint64 { return l.written.Load() + 1 }
+
+// Healthy returns why Append would fail now: ErrStopped or ErrClosed until the log is opened again, ErrNoSpace until
+// there is room.
+func (l *Log) Healthy() error {
+	if p := l.failure.Load(); p != nil {
+		return *p
+	}
+	if !l.full.Load() {
+		return nil
+	}
+	// Look for room here too: a server that is not ready gets no requests whose appends would.
+	l.wmu.Lock()
+	defer l.wmu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	return l.findSpace()
+}
+
+// stop makes every later append fail, the first reason staying, and returns it. A file whose fsync failed may have lost
+// pages that the next fsync no longer speaks of, so there is no going on.
+func (l *Log) stop(reason error) error {
+	err := fmt.Errorf("%w: %w", ErrStopped, reason)
+	if l.failure.CompareAndSwap(nil, &err) {
+		l.opts.Logger.Error("audit log stopped", "error", reason)
+	}
+	return *l.failure.Load()
+}
+
+// Close waits for appends under way, makes everything durable and closes the files. Closing again does nothing.
+func (l *Log) Close() error {
+	l.wmu.Lock()
+	if l.closed {
+		l.wmu.Unlock()
+		return nil
+	}
+	l.closed = true
+	l.wmu.Unlock()
+	close(l.quit)
+	<-l.done
+	err := l.sync()
+	closed := ErrClosed
+	l.failure.CompareAndSwap(nil, &closed)
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	if cerr := l.seg.Close(); cerr != nil {
+		err = errors.Join(err, fmt.Errorf("audit: %w", cerr))
+	}
+	return err
+}

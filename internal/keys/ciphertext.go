@@ -1,0 +1,174 @@
+package keys
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"hash"
+	"slices"
+	"sync"
+
+	"github.com/keyturn/keyturn/internal/xaes"
+)
+
+// A symmetric ciphertext, format version 1:
+//
+//	offset size
+//	     0    1  format version, 1
+//	     1    1  algorithm of the body: 1 = XAES-256-GCM under the key material
+//	     2    1  kind of key ID: 0 = UUID
+//	     3    4  version of the keyring key whose MAC follows, big endian
+//	     7   16  key ID
+//	    23   32  key material ID
+//	    55   16  MAC: HMAC-SHA-256, cut to 128 bits, of everything before and after it
+//	    71       body: 24 bytes nonce, ciphertext, 16 bytes tag
+//
+// The MAC is checked before anything is looked up, so that every altered byte gets the one answer, ErrCiphertext, whether
+// the key it names exists or not. The body's additional data binds the header, the owner's account and the encryption
+// context; see additionalData.
+const (
+	formatV1 = 1
+
+	algXAES = 1
+
+	idUUID = 0
+
+	macOffset  = 55
+	macSize    = 16
+	bodyOffset = macOffset + macSize
+
+	// Overhead is what sealing adds to a plaintext.
+	Overhead = bodyOffset + xaes.Overhead
+	// MaxCiphertext is the longest blob parsed; the API takes no longer one.
+	MaxCiphertext = 6144
+)
+
+// ErrCiphertext is returned for every blob that is not a ciphertext of this service, or was altered, or is opened with
+// another encryption context: which of them is not told.
+var ErrCiphertext = errors.New("keys: invalid ciphertext")
+
+// MACKey authenticates ciphertexts under one version of the keyring. It is safe for concurrent use.
+type MACKey struct {
+	version uint32
+	pool    sync.Pool // of *macState: keyed HMACs
+}
+
+type macState struct {
+	h   hash.Hash
+	sum [sha256.Size]byte
+}
+
+// NewMACKey returns the MAC key of a keyring version.
+func NewMACKey(version uint32, key []byte) *MACKey {
+	key = slices.Clone(key)
+	return &MACKey{version: version, pool: sync.Pool{New: func() any { return &macState{h: hmac.New(sha256.New, key)} }}}
+}
+
+// sum writes the MAC of the blob, its MAC field left out, to out.
+func (k *MACKey) sum(out *[macSize]byte, blob []byte) {
+	st := k.pool.Get().(*macState)
+	st.h.Reset()
+	st.h.Write(blob[:macOffset])
+	st.h.Write(blob[bodyOffset:])
+	copy(out[:], st.h.Sum(st.sum[:0]))
+	k.pool.Put(st)
+}
+
+// MACKeys finds the MAC key of a keyring version, nil if there is none. The keyring is one.
+type MACKeys interface {
+	MACKey(version uint32) *MACKey
+}
+
+// Ciphertext is a genuine symmetric ciphertext: its MAC has been checked, so its key and material were named by this
+// service. Its fields alias the blob.
+type Ciphertext struct {
+	KeyID      KeyID
+	MaterialID MaterialID
+	blob       []byte
+}
+
+// ParseCiphertext checks form and MAC of a blob. The only error is ErrCiphertext.
+func ParseCiphertext(blob []byte, macs MACKeys) (Ciphertext, error) {
+	if len(blob) < Overhead || len(blob) > MaxCiphertext || blob[0] != formatV1 || blob[1] != algXAES || blob[2] != idUUID {
+		return Ciphertext{}, ErrCiphertext
+	}
+	key := macs.MACKey(binary.BigEndian.Uint32(blob[3:]))
+	if key == nil {
+		return Ciphertext{}, ErrCiphertext
+	}
+	var want [macSize]byte
+	key.sum(&want, blob)
+	if !hmac.Equal(want[:], blob[macOffset:bodyOffset]) {
+		return Ciphertext{}, ErrCiphertext
+	}
+	return Ciphertext{KeyID: KeyID(blob[7:23]), MaterialID: MaterialID(blob[23:55]), blob: blob}, nil
+}
+
+// Open decrypts the body with the material that the ciphertext names and appends the plaintext to dst. account is the
+// owner of the key. The only error is ErrCiphertext.
+func (c Ciphertext) Open(dst []byte, material *xaes.AEAD, account string, context Context) ([]byte, error) {
+	buf := aadPool.Get().(*[]byte)
+	defer aadPool.Put(buf)
+	*buf = additionalData((*buf)[:0], c.blob[:macOffset], account, context)
+	out, err := material.Open(dst, c.blob[bodyOffset:], *buf)
+	if err != nil {
+		return nil, ErrCiphertext
+	}
+	return out, nil
+}
+
+// Seal encrypts under the material and appends the ciphertext, len(plaintext)+Overhead bytes, to dst.
+func Seal(dst, plaintext []byte, id KeyID, materialID MaterialID, material *xaes.AEAD, mac *MACKey, account string, context Context) ([]byte, error) {
+	start := len(dst)
+	dst = slices.Grow(dst, len(plaintext)+Overhead)
+	dst = append(dst, formatV1, algXAES, idUUID)
+	dst = binary.BigEndian.AppendUint32(dst, mac.version)
+	dst = append(dst, id[:]...)
+	dst = append(dst, materialID[:]...)
+	dst = append(dst, make([]byte, macSize)...)
+
+	buf := aadPool.Get().(*[]byte)
+	defer aadPool.Put(buf)
+	*buf = additionalData((*buf)[:0], dst[start:start+macOffset], account, context)
+	dst, err := material.Seal(dst, plaintext, *buf)
+	if err != nil {
+		return nil, err
+	}
+	var sum [macSize]byte
+	mac.sum(&sum, dst[start:])
+	copy(dst[start+macOffset:], sum[:])
+	return dst, nil
+}
+
+var aadPool = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
+
+// Context is an encryption context: names and values that must be given again to decrypt.
+type Context map[string]string
+
+// additionalData appends what the body is bound to: the header up to its MAC, the account and the context, sorted bytewise by
+// name, every string with its length in front, so that no two contexts give the same bytes.
+func additionalData(dst, header []byte, account string, context Context) []byte {
+	dst = append(dst, header...)
+	dst = appendString(dst, account)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(context)))
+	if len(context) == 0 {
+		return dst
+	}
+	var few [8]string
+	names := few[:0]
+	for name := range context {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		dst = appendString(dst, name)
+		dst = appendString(dst, context[name])
+	}
+	return dst
+}
+
+func appendString(dst []byte, s string) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(s)))
+	return append(dst, s...)
+}

@@ -1,0 +1,113 @@
+// Package kms has the operations of the AWS KMS API, one file each, and what they share: finding keys, their states, their
+// rotation. All of it runs in the pipeline of package service.
+package kms
+
+import (
+	"crypto/rand"
+	"math/big"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/service"
+)
+
+// Config is what the operations need to know of the server they run in.
+type Config struct {
+	// DefaultPolicyOnly refuses key policies that say anything else than the default one. A server that does not enforce
+	// policies must not pretend to.
+	DefaultPolicyOnly bool
+	// MaxJitter spreads due times: a key rotates up to this much before its date, and is deleted up to this much after.
+	MaxJitter time.Duration
+	// KeysPerRegion is the quota of customer managed keys in an account and region; 0 for the default, 100,000.
+	KeysPerRegion int64
+}
+
+// Quotas, as AWS has them by default.
+const (
+	defaultKeysPerRegion   = 100_000
+	aliasesPerKey          = 50
+	tagsPerKey             = 50
+	onDemandRotations      = 25
+	defaultRotationDays    = 365
+	defaultDeletionDays    = 30
+	minDeletionDays        = 7
+	maxDeletionDays        = 30
+	managedRotationDays    = 365
+	day                    = 24 * time.Hour
+	lateRotation           = day // a rotation later than this starts the period anew
+	sweepBatch             = 30  // materials and aliases removed in one commit; each takes up to three writes
+	defaultPolicyName      = "default"
+	aliasPrefix            = "alias/"
+	awsAliasPrefix         = "alias/aws/"
+	originKMS              = "AWS_KMS"
+	symmetricSpec          = "SYMMETRIC_DEFAULT"
+	encryptDecrypt         = "ENCRYPT_DECRYPT"
+	ciphertextUnknownReply = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."
+)
+
+// KMS is the service. It is stateless: everything is in the store.
+type KMS struct {
+	config  Config
+	managed *service.Op // makes AWS managed keys
+
+	// The service's own work, for the scheduler.
+	RotateKey, DeleteKey, SweepKey *service.Op
+}
+
+// New returns the service.
+func New(c Config) *KMS {
+	if c.KeysPerRegion == 0 {
+		c.KeysPerRegion = defaultKeysPerRegion
+	}
+	k := &KMS{config: c}
+	k.managed = k.createManagedKey()
+	k.RotateKey = rotateKey()
+	k.DeleteKey = deleteKey()
+	k.SweepKey = sweepKey()
+	return k
+}
+
+// Operations returns every operation of the KMS API, those that are not built included.
+func (k *KMS) Operations() []*service.Op {
+	ops := []*service.Op{
+		k.cancelKeyDeletion(), k.createAlias(), k.createKey(), k.decrypt(), k.deleteAlias(), k.describeKey(), k.disableKey(),
+		k.disableKeyRotation(), k.enableKey(), k.enableKeyRotation(), k.encrypt(), k.generateDataKey(),
+		k.generateDataKeyWithoutPlaintext(), k.generateRandom(), k.getKeyPolicy(), k.getKeyRotationStatus(), k.listAliases(),
+		k.listKeyPolicies(), k.listKeyRotations(), k.listKeys(), k.listResourceTags(), k.putKeyPolicy(), k.reEncrypt(),
+		k.rotateKeyOnDemand(), k.scheduleKeyDeletion(), k.tagResource(), k.untagResource(), k.updateAlias(),
+		k.updateKeyDescription(),
+	}
+	built := make(map[string]bool, len(ops))
+	for _, op := range ops {
+		built[op.Name] = true
+	}
+	for _, m := range api.KMSOperations() {
+		if !built[m.Name] {
+			ops = append(ops, service.Unbuilt(m))
+		}
+	}
+	return ops
+}
+
+// Internal returns the operations that are never on the wire.
+func (k *KMS) Internal() []*service.Op {
+	return []*service.Op{k.managed, k.RotateKey, k.DeleteKey, k.SweepKey}
+}
+
+func callOwner(tx *service.Tx) record.Owner {
+	return record.Owner{Account: tx.Call.Caller.Account, Region: tx.Call.Region}
+}
+
+// jitter draws how far a new key's due times lie from its dates.
+func (k *KMS) jitter() int64 {
+	seconds := int64(k.config.MaxJitter / time.Second)
+	if seconds <= 0 {
+		return 0
+	}
+	n, err := rand.Int(rand.Reader, big.NewInt(seconds))
+	if err != nil {
+		return 0 // rand.Reader never fails
+	}
+	return n.Int64()
+}

@@ -1,0 +1,68 @@
+package kms
+
+import (
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/service"
+)
+
+func (k *KMS) describeKey() *service.Op {
+	name := func(q *api.DescribeKeyRequest) string { return q.KeyId.V }
+	return service.Def[api.DescribeKeyRequest, api.DescribeKeyResponse]{
+		Name: "DescribeKey", Kind: service.Read,
+		Actions: []string{"kms:DescribeKey"},
+		Resolve: one(k, "kms:DescribeKey", anyForm, name),
+		Audit:   auditKeyID(name),
+		Plan: func(_ *service.Tx, _ *api.DescribeKeyRequest, targets []service.Target) (*api.DescribeKeyResponse, error) {
+			return &api.DescribeKeyResponse{KeyMetadata: metadata(targets[0].Key)}, nil
+		},
+	}.Op("kms")
+}
+
+func (k *KMS) updateKeyDescription() *service.Op {
+	return service.Def[api.UpdateKeyDescriptionRequest, service.None]{
+		Name: "UpdateKeyDescription", Kind: service.Change,
+		Actions: []string{"kms:UpdateKeyDescription"},
+		Resolve: one(k, "kms:UpdateKeyDescription", idOrARN, func(q *api.UpdateKeyDescriptionRequest) string { return q.KeyId.V }),
+		Audit: func(q *api.UpdateKeyDescriptionRequest, p *audit.Params) {
+			str(p, "keyId", q.KeyId)
+			str(p, "description", q.Description)
+		},
+		Plan: func(tx *service.Tx, q *api.UpdateKeyDescriptionRequest, targets []service.Target) (*service.None, error) {
+			t := targets[0]
+			if err := customerManaged(t.Key, tx.Call.Caller.ARN, t.Action); err != nil {
+				return nil, err
+			}
+			if err := notPendingDeletion(t.Key); err != nil {
+				return nil, err
+			}
+			t.Key.Description = q.Description.V
+			tx.Put(t.Key)
+			return &service.None{}, nil
+		},
+	}.Op("kms")
+}
+
+func (k *KMS) listKeys() *service.Op {
+	return service.Def[api.ListKeysRequest, api.ListKeysResponse]{
+		Name: "ListKeys", Kind: service.Read,
+		Actions: []string{"kms:ListKeys"},
+		Audit: func(q *api.ListKeysRequest, p *audit.Params) {
+			integer(p, "limit", q.Limit)
+			str(p, "marker", q.Marker)
+		},
+		Plan: func(tx *service.Tx, q *api.ListKeysRequest, _ []service.Target) (*api.ListKeysResponse, error) {
+			owner := callOwner(tx)
+			ids, next, err := page(tx, "keys", record.KeysPrefix(owner), q.Marker, limitOr(q.Limit, 100))
+			if err != nil {
+				return nil, err
+			}
+			r := &api.ListKeysResponse{Keys: make([]api.KeyListEntry, 0, len(ids)), NextMarker: next, Truncated: api.Some(next.Set)}
+			for _, id := range ids {
+				r.Keys = append(r.Keys, api.KeyListEntry{KeyId: api.Some(id), KeyArn: api.Some(record.KeyARN(owner, id))})
+			}
+			return r, nil
+		},
+	}.Op("kms")
+}

@@ -1,0 +1,117 @@
+package kms
+
+import (
+	"errors"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/policy"
+	"github.com/keyturn/keyturn/internal/service"
+)
+
+// checkPolicy returns what to store of a key policy: the text as given, or "" for none, the default policy.
+func (k *KMS) checkPolicy(account string, text api.Opt[string]) (string, error) {
+	if !text.Set {
+		return "", nil
+	}
+	if len(text.V) > policy.MaxKeyPolicyBytes {
+		return "", api.Errorf(api.LimitExceededException, "The key policy is longer than %d bytes.", policy.MaxKeyPolicyBytes)
+	}
+	doc, err := policy.ParseKeyPolicy([]byte(text.V))
+	if perr := (*policy.Error)(nil); errors.As(err, &perr) {
+		return "", api.Errorf(api.MalformedPolicyDocumentException, "%s", perr.Message)
+	}
+	if err != nil {
+		return "", err
+	}
+	if k.config.DefaultPolicyOnly {
+		standard, err := policy.ParseKeyPolicy([]byte(policy.Default(account)))
+		if err != nil {
+			return "", err
+		}
+		if !policy.Equivalent(doc, standard) {
+			return "", api.Errorf(api.UnsupportedOperationException,
+				"This server does not enforce key policies yet and so accepts only the default key policy.")
+		}
+	}
+	return text.V, nil
+}
+
+func (k *KMS) putKeyPolicy() *service.Op {
+	return service.Def[api.PutKeyPolicyRequest, service.None]{
+		Name: "PutKeyPolicy", Kind: service.Change,
+		Actions: []string{"kms:PutKeyPolicy"},
+		Resolve: one(k, "kms:PutKeyPolicy", idOrARN, func(q *api.PutKeyPolicyRequest) string { return q.KeyId.V }),
+		Audit: func(q *api.PutKeyPolicyRequest, p *audit.Params) {
+			str(p, "keyId", q.KeyId)
+			str(p, "policyName", q.PolicyName)
+			str(p, "policy", q.Policy)
+			boolean(p, "bypassPolicyLockoutSafetyCheck", q.BypassPolicyLockoutSafetyCheck)
+		},
+		Plan: func(tx *service.Tx, q *api.PutKeyPolicyRequest, targets []service.Target) (*service.None, error) {
+			t := targets[0]
+			if err := defaultPolicy(q.PolicyName); err != nil {
+				return nil, err
+			}
+			if err := customerManaged(t.Key, tx.Call.Caller.ARN, t.Action); err != nil {
+				return nil, err
+			}
+			text, err := k.checkPolicy(t.Key.Account, q.Policy)
+			if err != nil {
+				return nil, err
+			}
+			t.Key.Policy = text
+			tx.Put(t.Key)
+			return &service.None{}, nil
+		},
+	}.Op("kms")
+}
+
+// defaultPolicy refuses policy names other than the only one there is.
+func defaultPolicy(name api.Opt[string]) error {
+	if name.Set && name.V != defaultPolicyName {
+		return api.Errorf(api.NotFoundException, "No such policy exists")
+	}
+	return nil
+}
+
+func (k *KMS) getKeyPolicy() *service.Op {
+	return service.Def[api.GetKeyPolicyRequest, api.GetKeyPolicyResponse]{
+		Name: "GetKeyPolicy", Kind: service.Read,
+		Actions: []string{"kms:GetKeyPolicy"},
+		Resolve: one(k, "kms:GetKeyPolicy", idOrARN, func(q *api.GetKeyPolicyRequest) string { return q.KeyId.V }),
+		Audit: func(q *api.GetKeyPolicyRequest, p *audit.Params) {
+			str(p, "keyId", q.KeyId)
+			str(p, "policyName", q.PolicyName)
+		},
+		Plan: func(_ *service.Tx, q *api.GetKeyPolicyRequest, targets []service.Target) (*api.GetKeyPolicyResponse, error) {
+			if err := defaultPolicy(q.PolicyName); err != nil {
+				return nil, err
+			}
+			text := targets[0].Key.Policy
+			if text == "" {
+				text = policy.Default(targets[0].Key.Account)
+			}
+			return &api.GetKeyPolicyResponse{Policy: api.Some(text), PolicyName: api.Some(defaultPolicyName)}, nil
+		},
+	}.Op("kms")
+}
+
+func (k *KMS) listKeyPolicies() *service.Op {
+	return service.Def[api.ListKeyPoliciesRequest, api.ListKeyPoliciesResponse]{
+		Name: "ListKeyPolicies", Kind: service.Read,
+		Actions: []string{"kms:ListKeyPolicies"},
+		Resolve: one(k, "kms:ListKeyPolicies", idOrARN, func(q *api.ListKeyPoliciesRequest) string { return q.KeyId.V }),
+		Audit: func(q *api.ListKeyPoliciesRequest, p *audit.Params) {
+			str(p, "keyId", q.KeyId)
+			integer(p, "limit", q.Limit)
+			str(p, "marker", q.Marker)
+		},
+		Plan: func(_ *service.Tx, q *api.ListKeyPoliciesRequest, _ []service.Target) (*api.ListKeyPoliciesResponse, error) {
+			if _, err := decodeMarker("policies", q.Marker); err != nil { // there is never a second page
+				return nil, err
+			}
+			return &api.ListKeyPoliciesResponse{PolicyNames: []string{defaultPolicyName}, Truncated: api.Some(false)}, nil
+		},
+	}.Op("kms")
+}

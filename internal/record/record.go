@@ -1,0 +1,181 @@
+// Package record defines what is stored: records with versioned encodings, where each stands in the store, and the indexes and
+// counters that follow from it. All of it is pure; the service's transaction keeps indexes and counters true by comparing
+// the old record with the new one in the same commit.
+//
+// Store keys, with A an account, R a region and K a key ID:
+//
+//	k/A/R/K                     Key
+//	m/A/R/K/MATERIAL            Material
+//	a/A/R/NAME                  Alias
+//	t/A/R/K                     Tombstone: a deleted key whose materials and aliases are being swept
+//	d/clock                     Clock (keyturn dev only)
+//	o/NODE/SEQUENCE             an audit record not yet in the log (package service)
+//	i/...                       indexes: the key says everything, the value is empty
+//	c/...                       counters
+package record
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// ErrDecode: a stored record is not what this package writes.
+var ErrDecode = errors.New("record: malformed")
+
+// Record is one stored thing.
+type Record interface {
+	// StoreKey is where it stands.
+	StoreKey() string
+	// Indexes are the index entries it appears under, a pure function of the record.
+	Indexes() []string
+	// Counters are the counters it counts in, by one each.
+	Counters() []string
+	// Provenance is the record's version and what made it.
+	Provenance() *Provenance
+}
+
+// Provenance lets verification against the audit log find a record that was put back to an older state.
+type Provenance struct {
+	Version uint64 `json:"v"`  // 1 when made, one more with each change
+	Event   string `json:"ev"` // eventID of the audit record of the change that made this version
+}
+
+// made is embedded in every record; it has the method, and the field another name.
+type made struct {
+	By Provenance `json:"by"`
+}
+
+// Provenance implements Record.
+func (m *made) Provenance() *Provenance { return &m.By }
+
+// schema is the version of the encodings below. A decoder reads every version that was ever written.
+const schema = 1
+
+// Encode returns the stored form: a schema byte, then JSON.
+func Encode(r Record) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte(schema)
+	if err := json.MarshalWrite(&b, r); err != nil {
+		return nil, fmt.Errorf("record: encoding %s: %w", r.StoreKey(), err)
+	}
+	return b.Bytes(), nil
+}
+
+// Decode reads the record that stands at storeKey. The error is ErrDecode, without any of the content.
+func Decode(storeKey string, value []byte) (Record, error) {
+	var r Record
+	kind, _, _ := strings.Cut(storeKey, "/")
+	switch kind {
+	case "k":
+		r = new(Key)
+	case "m":
+		r = new(Material)
+	case "a":
+		r = new(Alias)
+	case "t":
+		r = new(Tombstone)
+	case "d":
+		r = new(Clock)
+	default:
+		return nil, fmt.Errorf("%w: no record stands at %q", ErrDecode, kind)
+	}
+	if len(value) == 0 || value[0] != schema {
+		return nil, fmt.Errorf("%w: unknown version of %s", ErrDecode, storeKey)
+	}
+	if err := json.Unmarshal(value[1:], r, json.RejectUnknownMembers(true)); err != nil {
+		return nil, fmt.Errorf("%w: %s", ErrDecode, storeKey)
+	}
+	if r.StoreKey() != storeKey {
+		return nil, fmt.Errorf("%w: %s holds another record", ErrDecode, storeKey)
+	}
+	return r, nil
+}
+
+// EncodeCounter and DecodeCounter are the stored form of a counter.
+func EncodeCounter(n int64) []byte { return binary.AppendVarint([]byte{schema}, n) }
+
+// DecodeCounter reads what EncodeCounter wrote; an absent counter (nil) is 0.
+func DecodeCounter(value []byte) (int64, error) {
+	if value == nil {
+		return 0, nil
+	}
+	if len(value) < 2 || value[0] != schema {
+		return 0, fmt.Errorf("%w: counter", ErrDecode)
+	}
+	n, size := binary.Varint(value[1:])
+	if size != len(value)-1 {
+		return 0, fmt.Errorf("%w: counter", ErrDecode)
+	}
+	return n, nil
+}
+
+// Owner says whose a record is.
+type Owner struct {
+	Account string `json:"account"`
+	Region  string `json:"region"`
+}
+
+func (o Owner) path(kind string, rest ...string) string {
+	return kind + "/" + o.Account + "/" + o.Region + "/" + strings.Join(rest, "/")
+}
+
+// Partition is the first part of ARNs in a region.
+func Partition(region string) string {
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	}
+	return "aws"
+}
+
+func (o Owner) arn(resource string) string {
+	return "arn:" + Partition(o.Region) + ":kms:" + o.Region + ":" + o.Account + ":" + resource
+}
+
+// Due is an entry of the due index: something that happens to a key at a time.
+type Due struct {
+	At   time.Time
+	Kind DueKind
+	Owner
+	KeyID string
+}
+
+// DueKind says what happens.
+type DueKind string
+
+const (
+	DueRotation DueKind = "rotate"
+	DueDeletion DueKind = "delete"
+	DueSweep    DueKind = "sweep" // what a deleted key leaves behind
+)
+
+// DuePrefix is where the due index stands; its entries sort by time.
+const DuePrefix = "i/due/"
+
+func (d Due) indexKey() string {
+	// Milliseconds since 1970, zero-padded: sorts by time through the year 9999.
+	ms := max(d.At.UnixMilli(), 0)
+	return fmt.Sprintf("%s%015d/%s/%s/%s/%s", DuePrefix, ms, d.Kind, d.Account, d.Region, d.KeyID)
+}
+
+// ParseDue reads an entry's store key.
+func ParseDue(indexKey string) (Due, error) {
+	parts := strings.Split(strings.TrimPrefix(indexKey, DuePrefix), "/")
+	if len(parts) != 5 || len(parts[0]) != 15 {
+		return Due{}, fmt.Errorf("%w: due entry", ErrDecode)
+	}
+	ms, err := strconv.ParseInt(parts[0], 10, 64)
+	if err != nil {
+		return Due{}, fmt.Errorf("%w: due entry", ErrDecode)
+	}
+	return Due{At: time.UnixMilli(ms).UTC(), Kind: DueKind(parts[1]), Owner: Owner{parts[2], parts[3]}, KeyID: parts[4]}, nil
+}

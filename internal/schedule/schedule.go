@@ -1,0 +1,128 @@
+// Package schedule finds what is due (rotations, deletions) in the due index and runs it, as Internal operations of the
+// pipeline. What it does costs as much as what is due, never as much as there are keys.
+package schedule
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/kms"
+	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/service"
+)
+
+const (
+	pageSize = 100
+	workers  = 8 // due events run at once; their commits are combined by the engine
+)
+
+// Runner runs due events.
+type Runner struct {
+	p    *service.Pipeline
+	jobs map[record.DueKind]*service.Op
+	log  *slog.Logger
+	tick time.Duration
+}
+
+// New returns a Runner; Run starts it.
+func New(p *service.Pipeline, k *kms.KMS, log *slog.Logger) *Runner {
+	return &Runner{
+		p: p, log: log, tick: time.Second,
+		jobs: map[record.DueKind]*service.Op{
+			record.DueRotation: k.RotateKey, record.DueDeletion: k.DeleteKey, record.DueSweep: k.SweepKey,
+		},
+	}
+}
+
+// Run runs what is due, once a second, until ctx ends.
+func (r *Runner) Run(ctx context.Context) {
+	t := time.NewTicker(r.tick)
+	defer t.Stop()
+	for {
+		if err := r.RunDue(ctx); err != nil && ctx.Err() == nil {
+			r.log.Error("running due events", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// RunDue runs everything that is due by the service's clock, dated now: what is overdue happens once. An event that fails is
+// logged and left for the next run; it holds nothing else up.
+func (r *Runner) RunDue(ctx context.Context) error {
+	defer r.p.Shared()()
+	now := r.p.Clock().Now()
+	for after := ""; ; {
+		page, next, err := r.due(ctx, after, now)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		after = next
+		var wg sync.WaitGroup
+		queue := make(chan record.Due)
+		for range min(workers, len(page)) {
+			wg.Go(func() {
+				for d := range queue {
+					if _, err := r.run(ctx, d, now, 0); err != nil {
+						r.log.Error("due event failed", "event", d.Kind, "key", record.KeyARN(d.Owner, d.KeyID), "error", err)
+					}
+				}
+			})
+		}
+		for _, d := range page {
+			queue <- d
+		}
+		close(queue)
+		wg.Wait()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// due returns the first entries after a store key that are due by a time, and the store key of the last.
+func (r *Runner) due(ctx context.Context, after string, by time.Time) (page []record.Due, last string, err error) {
+	limit := pageSize
+	if after == "" {
+		limit = 1 // most often nothing is due: look at one entry
+	}
+	entries, err := r.p.Store().Scan(ctx, record.DuePrefix, after, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, e := range entries {
+		d, err := record.ParseDue(e.Key)
+		if err != nil {
+			return nil, "", err
+		}
+		if d.At.After(by) {
+			break
+		}
+		page, last = append(page, d), e.Key
+	}
+	return page, last, nil
+}
+
+// run runs one event to its end, dated at; in keyturn dev the clock's offset is persisted with it.
+func (r *Runner) run(ctx context.Context, d record.Due, at time.Time, offset time.Duration) (*kms.DueResponse, error) {
+	op := r.jobs[d.Kind]
+	if op == nil {
+		return nil, errors.New("unknown kind of due event")
+	}
+	for {
+		resp, err := r.p.DoInternal(ctx, op, d.Owner, at, offset, &kms.DueRequest{Owner: d.Owner, KeyID: d.KeyID})
+		if err != nil {
+			return nil, err
+		}
+		done := resp.(*kms.DueResponse)
+		if !done.More {
+			return done, nil
+		}
+	}
+}

@@ -1,0 +1,235 @@
+// Package seal protects what the store holds: a provider seals the root key, the root key wraps a versioned keyring, and the
+// current key of the keyring seals each value. So the root key changes without touching a value, and the keyring rotates
+// like any key: old versions stay and go on opening what they sealed.
+package seal
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/keyturn/keyturn/internal/xaes"
+)
+
+// Errors; test with errors.Is.
+var (
+	// ErrWrongKey: the key file or passphrase is not the one that sealed the root key.
+	ErrWrongKey = errors.New("seal: this is not the key that seals the store")
+	// ErrNoKey: there is no key file where one is configured.
+	ErrNoKey = errors.New("seal: key file not found")
+	// ErrDamaged: what should open does not. The store was altered or is broken.
+	ErrDamaged = errors.New("seal: damaged")
+	// ErrFormat: the store was written by a newer keyturn, or is none.
+	ErrFormat = errors.New("seal: unknown data format")
+)
+
+// Provider seals the root key. Implementations are used from one goroutine at a time.
+type Provider interface {
+	// Name is stored beside the sealed root key, so that the wrong kind of provider is told apart from the wrong key.
+	Name() string
+	// Seal returns an opaque, versioned form of the root key.
+	Seal(ctx context.Context, root []byte) ([]byte, error)
+	// Unseal returns the root key. ErrWrongKey, ErrDamaged.
+	Unseal(ctx context.Context, sealed []byte) ([]byte, error)
+}
+
+const (
+	sealedV1        = 1
+	fingerprintSize = 8
+)
+
+// sealWith wraps the root key under key: version, parameters, fingerprint of the key, XAES-256-GCM.
+func sealWith(key, params, root []byte) ([]byte, error) {
+	aead, err := xaes.New(key)
+	if err != nil {
+		return nil, err
+	}
+	header := append(append([]byte{sealedV1}, params...), fingerprint(key)...)
+	return aead.Seal(header, root, header)
+}
+
+func unsealWith(key, params, sealed []byte) ([]byte, error) {
+	n := 1 + len(params) + fingerprintSize
+	if len(sealed) < n || !bytes.Equal(sealed[1:1+len(params)], params) {
+		return nil, fmt.Errorf("%w: sealed root key is cut short", ErrDamaged)
+	}
+	if !hmac.Equal(sealed[n-fingerprintSize:n], fingerprint(key)) {
+		return nil, ErrWrongKey
+	}
+	aead, err := xaes.New(key)
+	if err != nil {
+		return nil, err
+	}
+	root, err := aead.Open(nil, sealed[n:], sealed[:n])
+	if err != nil {
+		return nil, fmt.Errorf("%w: the root key does not open", ErrDamaged)
+	}
+	return root, nil
+}
+
+// fingerprint tells a wrong key from a damaged blob. It reveals nothing of a random key.
+func fingerprint(key []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte("keyturn seal fingerprint v1"))
+	return h.Sum(nil)[:fingerprintSize]
+}
+
+func checkVersion(sealed []byte) error {
+	if len(sealed) == 0 {
+		return fmt.Errorf("%w: sealed root key is empty", ErrDamaged)
+	}
+	if sealed[0] != sealedV1 {
+		return fmt.Errorf("%w: sealed root key has version %d", ErrFormat, sealed[0])
+	}
+	return nil
+}
+
+// KeyFile is a Provider whose key stands in a file that only its owner can read.
+type KeyFile struct{ key []byte }
+
+const keyFilePrefix = "keyturn-seal-key-v1:"
+
+// CreateKeyFile writes a new random key to path, mode 0600. It never overwrites a file.
+func CreateKeyFile(path string) error {
+	key := make([]byte, xaes.KeySize)
+	rand.Read(key)
+	text := keyFilePrefix + base64.StdEncoding.EncodeToString(key) + "\n"
+	// Written under another name first: a crash must not leave half a key under the real one.
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".seal-key-*")
+	if err != nil {
+		return fmt.Errorf("creating the key file: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(text)
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Link(tmp.Name(), path) // fails if path exists, unlike a rename
+		if err != nil && !errors.Is(err, os.ErrExist) {
+			// A file system without hard links: create exclusively instead.
+			var f *os.File
+			if f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+				_, err = f.WriteString(text)
+				err = errors.Join(err, f.Sync(), f.Close())
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("creating the key file %s: %w", path, err)
+	}
+	return nil
+}
+
+// OpenKeyFile reads a key file. ErrNoKey if there is none; an error if others than the owner can read it.
+func OpenKeyFile(path string) (*KeyFile, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", ErrNoKey, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the key file: %w", err)
+	}
+	if readableByOthers(info) {
+		return nil, fmt.Errorf("key file %s can be read by others (mode %v); it must have mode 0600", path, info.Mode().Perm())
+	}
+	if info.Size() > 1024 {
+		return nil, fmt.Errorf("key file %s is not a keyturn key file: too long", path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the key file: %w", err)
+	}
+	encoded, ok := strings.CutPrefix(strings.TrimSpace(string(text)), keyFilePrefix)
+	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	if !ok || err != nil || len(key) != xaes.KeySize {
+		return nil, fmt.Errorf("key file %s is not a keyturn key file: it must hold one line that starts with %s", path, keyFilePrefix)
+	}
+	return &KeyFile{key: key}, nil
+}
+
+// NewKeyFile returns a KeyFile provider for a key of 32 bytes that is already at hand.
+func NewKeyFile(key []byte) *KeyFile { return &KeyFile{key: bytes.Clone(key)} }
+
+func (*KeyFile) Name() string { return "keyfile" }
+
+func (k *KeyFile) Seal(_ context.Context, root []byte) ([]byte, error) {
+	return sealWith(k.key, nil, root)
+}
+
+func (k *KeyFile) Unseal(_ context.Context, sealed []byte) ([]byte, error) {
+	if err := checkVersion(sealed); err != nil {
+		return nil, err
+	}
+	return unsealWith(k.key, nil, sealed)
+}
+
+// Passphrase is a Provider whose key is derived from a passphrase with PBKDF2-HMAC-SHA-256 (SP 800-132), salt and iteration
+// count stored beside what it seals.
+type Passphrase struct {
+	passphrase string
+	iterations uint32
+}
+
+const (
+	saltSize             = 32
+	passphraseIterations = 600_000 // OWASP Password Storage Cheat Sheet, PBKDF2-HMAC-SHA256
+	maxIterations        = 100_000_000
+	minPassphrase        = 14 // shorter ones PBKDF2 refuses in FIPS 140-only mode (112 bits)
+)
+
+// NewPassphrase returns the provider for a passphrase of at least 14 bytes.
+func NewPassphrase(passphrase string) (*Passphrase, error) {
+	if len(passphrase) < minPassphrase {
+		return nil, fmt.Errorf("seal: the passphrase is too short: at least %d characters are needed", minPassphrase)
+	}
+	return &Passphrase{passphrase: passphrase, iterations: passphraseIterations}, nil
+}
+
+func (*Passphrase) Name() string { return "passphrase" }
+
+func (p *Passphrase) Seal(_ context.Context, root []byte) ([]byte, error) {
+	params := binary.BigEndian.AppendUint32(nil, p.iterations)
+	params = append(params, make([]byte, saltSize)...)
+	rand.Read(params[4:])
+	key, err := p.derive(params)
+	if err != nil {
+		return nil, err
+	}
+	return sealWith(key, params, root)
+}
+
+func (p *Passphrase) Unseal(_ context.Context, sealed []byte) ([]byte, error) {
+	if err := checkVersion(sealed); err != nil {
+		return nil, err
+	}
+	if len(sealed) < 1+4+saltSize {
+		return nil, fmt.Errorf("%w: sealed root key is cut short", ErrDamaged)
+	}
+	params := sealed[1 : 1+4+saltSize]
+	key, err := p.derive(params)
+	if err != nil {
+		return nil, err
+	}
+	return unsealWith(key, params, sealed)
+}
+
+func (p *Passphrase) derive(params []byte) ([]byte, error) {
+	iterations := binary.BigEndian.Uint32(params)
+	if iterations == 0 || iterations > maxIterations {
+		return nil, fmt.Errorf("%w: iteration count %d", ErrDamaged, iterations)
+	}
+	key, err := pbkdf2.Key(sha256.New, p.passphrase, params[4:], int(iterations), xaes.KeySize)
+	if err != nil {
+		return nil, fmt.Errorf("seal: deriving the key: %w", err)
+	}
+	return key, nil
+}

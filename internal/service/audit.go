@@ -1,0 +1,132 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/store"
+)
+
+// outcome is what an audit record says beside who asked for what.
+type outcome struct {
+	targets []Target
+	req     any // nil if it was not valid: nothing of it is recorded then
+	err     *api.Error
+	result  func(*audit.Params) // nil for none
+}
+
+// fill writes the record of a call into r, which may have been used before.
+func (p *Pipeline) fill(r *audit.Record, op *Op, call *Call, out *outcome, eventID string) {
+	params, result := r.RequestParameters, r.ResponseElements
+	params.Reset()
+	result.Reset()
+	*r = audit.Record{
+		IdentityJSON: call.Caller.identity, EventTime: call.Now, EventSource: sources[op.Service], EventName: op.Name,
+		AWSRegion: call.Region, SourceIPAddress: call.SourceIP, UserAgent: call.UserAgent,
+		RequestParameters: params, ResponseElements: result, RequestID: call.RequestID, EventID: eventID,
+		ReadOnly: op.Kind == Read || op.Kind == Crypto, EventType: audit.APICall, ManagementEvent: true,
+		RecipientAccountID: call.Caller.Account, Resources: r.Resources[:0],
+	}
+	if call.TLS != nil {
+		r.TLS = *call.TLS
+		r.TLS.ClientProvidedHostHeader = call.Host
+	}
+	if out.err != nil {
+		r.ErrorCode, r.ErrorMessage = string(out.err.Code), out.err.Message
+	}
+	if out.req != nil {
+		op.auditForm(out.req, &r.RequestParameters)
+	}
+	if out.result != nil && out.err == nil {
+		out.result(&r.ResponseElements)
+	}
+	for i := range out.targets {
+		t := &out.targets[i]
+		if t.Key == nil || i > 0 && t.ARN == out.targets[i-1].ARN {
+			continue
+		}
+		r.Resources = append(r.Resources, audit.Resource{AccountID: t.Account, Type: KeyResource, ARN: t.ARN})
+	}
+}
+
+// KeyResource is the type of a key in an audit record's resources.
+const KeyResource = "AWS::KMS::Key"
+
+var sources = map[string]string{"kms": "kms.amazonaws.com", "sts": "sts.amazonaws.com", "keyturn": "keyturn"}
+
+// scratch is a record with its buffer, for records that are appended at once.
+type scratch struct {
+	record audit.Record
+	line   []byte
+}
+
+var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
+
+// appendRecord appends the record of a call that changed nothing. The caller gets no answer that was not recorded: if the log
+// cannot be written, the call fails.
+func (p *Pipeline) appendRecord(op *Op, call *Call, out *outcome) error {
+	s := scratchPool.Get().(*scratch)
+	defer scratchPool.Put(s)
+	p.fill(&s.record, op, call, out, keys.NewKeyID().String())
+	s.line = s.record.AppendJSON(s.line[:0])
+	if _, err := p.sink.Append(s.line); err != nil {
+		p.log.Error("cannot write the audit log", "operation", op.Name, "requestID", call.RequestID, "error", err)
+		return api.New(api.KMSInternalException)
+	}
+	return nil
+}
+
+// changeRecords encodes the records that are part of a commit: the operation's, and what the plan added. It returns the event
+// ID of the first, which stands in every record the commit writes.
+func (p *Pipeline) changeRecords(tx *Tx, op *Op, out *outcome) (string, []auditRecord) {
+	var list []auditRecord
+	if op.Kind != Internal || len(tx.events) == 0 {
+		var r audit.Record
+		eventID := keys.NewKeyID().String()
+		p.fill(&r, op, tx.Call, out, eventID)
+		list = append(list, auditRecord{eventID: eventID, line: r.AppendJSON(nil)})
+	}
+	for _, r := range tx.events {
+		r.EventID = keys.NewKeyID().String()
+		list = append(list, auditRecord{eventID: r.EventID, line: r.AppendJSON(nil)})
+	}
+	return list[0].eventID, list
+}
+
+// ServiceEvent returns the record of something the service did to a key by itself, as CloudTrail has it. The caller adds
+// ServiceEventDetails.
+func ServiceEvent(tx *Tx, name, account, region, keyARN string) *audit.Record {
+	return &audit.Record{
+		Identity: audit.Identity{AccountID: account, InvokedBy: ServiceName}, EventTime: tx.Now, EventSource: sources["kms"],
+		EventName: name, AWSRegion: region, SourceIPAddress: ServiceName, UserAgent: ServiceName,
+		EventType: audit.ServiceEvent, ManagementEvent: true, RecipientAccountID: account,
+		Resources: []audit.Resource{{AccountID: account, Type: KeyResource, ARN: keyARN}},
+	}
+}
+
+// refuse records a call that failed and returns what to answer. An error that is no *api.Error is the server's fault: its
+// detail goes to the log, and the client learns nothing of it.
+func (p *Pipeline) refuse(ctx context.Context, op *Op, call *Call, out *outcome, err error) *api.Error {
+	var e *api.Error
+	if !errors.As(err, &e) {
+		e = api.New(api.KMSInternalException)
+		if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+			p.log.Error("operation failed", "operation", op.Name, "requestID", call.RequestID, "error", err)
+		}
+		if errors.Is(err, store.ErrClosed) {
+			p.damage.CompareAndSwap(nil, &err)
+		}
+	}
+	if out == nil {
+		out = &outcome{}
+	}
+	out.err = e
+	if err := p.appendRecord(op, call, out); err != nil {
+		return err.(*api.Error)
+	}
+	return e
+}

@@ -1,0 +1,60 @@
+package service
+
+import (
+	"time"
+
+	"github.com/keyturn/keyturn/internal/audit"
+)
+
+// Caller is an authenticated principal. It is immutable and may be shared by any number of calls.
+type Caller struct {
+	Account     string
+	ARN         string // arn:aws:iam::ACCOUNT:root, arn:aws:iam::ACCOUNT:user/NAME
+	Type        string // CloudTrail's userIdentity.type: Root, IAMUser, AWSService
+	PrincipalID string
+	UserName    string
+	AccessKeyID string
+	// Service marks the service itself: rotation, deletion, provisioning. It may do everything.
+	Service bool
+
+	identity []byte // the audit fragment, made once
+}
+
+// NewCaller completes a Caller.
+func NewCaller(c Caller) *Caller {
+	id := audit.Identity{
+		Type: c.Type, PrincipalID: c.PrincipalID, ARN: c.ARN, AccountID: c.Account, AccessKeyID: c.AccessKeyID, UserName: c.UserName,
+	}
+	if c.Service {
+		id = audit.Identity{AccountID: c.Account, InvokedBy: ServiceName}
+	}
+	c.identity = id.AppendJSON(nil)
+	return &c
+}
+
+// ServiceName is how the service's own work shows in audit records.
+const ServiceName = "AWS Internal"
+
+// RootCaller is the root user of an account.
+func RootCaller(account, accessKeyID string) *Caller {
+	return NewCaller(Caller{
+		Account: account, ARN: "arn:aws:iam::" + account + ":root", Type: "Root", PrincipalID: account, AccessKeyID: accessKeyID,
+	})
+}
+
+// Call is one request on its way, without its parameters.
+type Call struct {
+	Caller    *Caller
+	Region    string
+	RequestID string
+	SourceIP  string
+	UserAgent string
+	Host      string
+	TLS       *audit.TLSDetails // nil on plain HTTP
+
+	// Now is the service's time, stamped by the pipeline once for the request.
+	Now time.Time
+
+	at     time.Time // for the service's own work: the date to stamp instead
+	offset int64     // with at, in keyturn dev: the clock's offset to persist with the commit, in nanoseconds; 0 for none
+}

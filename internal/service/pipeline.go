@@ -1,0 +1,356 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/clock"
+	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/store"
+)
+
+// Keyring authenticates ciphertexts. The unsealed keyring is one.
+type Keyring interface {
+	keys.MACKeys
+	CurrentMAC() *keys.MACKey
+}
+
+// Config is what a Pipeline is made of.
+type Config struct {
+	Store   store.Store // sealed
+	Keyring Keyring
+	Clock   clock.Clock
+	Audit   audit.Sink
+	NodeID  string // this server among those that share the store; names its part of the outbox
+	Log     *slog.Logger
+	// Authorize decides on one target. An *api.Error refuses; nil allows.
+	Authorize func(call *Call, t *Target) error
+	// Exclusive makes Control operations possible: every request waits while one runs. Only keyturn dev sets it.
+	Exclusive bool
+	// OnChange, if not nil, is called after each commit, and must return at once.
+	OnChange func()
+}
+
+// Pipeline runs operations. It is safe for concurrent use.
+type Pipeline struct {
+	store     store.Store
+	keyring   Keyring
+	clock     clock.Clock
+	sink      audit.Sink
+	log       *slog.Logger
+	authorize func(*Call, *Target) error
+	onChange  func()
+	cache     *cache
+	outbox    *outbox
+	exclusive bool
+	gate      sync.RWMutex // only with exclusive: requests hold it for reading
+	damage    atomic.Pointer[error]
+}
+
+const (
+	// maxAttempts bounds how often a change is planned anew after conflicts. Each attempt that fails lost to one that won.
+	maxAttempts = 100
+	// commitTimeout is how long a commit may take, whether or not the client still waits.
+	commitTimeout = 30 * time.Second
+)
+
+// New returns a Pipeline and appends to the audit log what an earlier run committed and did not get to append.
+func New(ctx context.Context, c Config) (*Pipeline, error) {
+	p := &Pipeline{
+		store: c.Store, keyring: c.Keyring, clock: c.Clock, sink: c.Audit, log: c.Log, authorize: c.Authorize,
+		onChange: c.OnChange, cache: newCache(), exclusive: c.Exclusive,
+	}
+	p.outbox = newOutbox(p, c.NodeID)
+	if err := p.outbox.recover(ctx); err != nil {
+		return nil, fmt.Errorf("bringing the audit log up to date: %w", err)
+	}
+	go p.outbox.loop()
+	return p, nil
+}
+
+// Close waits until every committed audit record is in the log. No operation may run any more.
+func (p *Pipeline) Close(ctx context.Context) error { return p.outbox.close(ctx) }
+
+// Flush waits until the audit records of all commits so far are in the log.
+func (p *Pipeline) Flush(ctx context.Context) error { return p.outbox.flush(ctx) }
+
+// Keyring returns the keyring.
+func (p *Pipeline) Keyring() Keyring { return p.keyring }
+
+// Store returns the sealed store, for the scheduler.
+func (p *Pipeline) Store() store.Store { return p.store }
+
+// Clock returns the service's clock.
+func (p *Pipeline) Clock() clock.Clock { return p.clock }
+
+// Healthy returns what keeps the server from being ready, nil if nothing does: damaged records, or a log that cannot be written.
+func (p *Pipeline) Healthy() error {
+	if d := p.damage.Load(); d != nil {
+		return *d
+	}
+	return p.sink.Healthy()
+}
+
+// Do runs an operation for a caller. The request has been decoded; decodeErr is what decoding said, so that a refused body is
+// audited too. Every error is an *api.Error.
+func (p *Pipeline) Do(ctx context.Context, op *Op, call *Call, req api.Request, decodeErr error) (resp api.Response, err error) {
+	if p.exclusive {
+		if op.Kind == Control {
+			p.gate.Lock()
+			defer p.gate.Unlock()
+		} else {
+			p.gate.RLock()
+			defer p.gate.RUnlock()
+		}
+	}
+	call.Now = p.clock.Now()
+	if decodeErr == nil {
+		decodeErr = req.Validate()
+	}
+	if decodeErr != nil {
+		return nil, p.refuse(ctx, op, call, nil, decodeErr)
+	}
+	r, err := p.protect(ctx, op, call, req)
+	if err != nil {
+		return nil, err
+	}
+	return r.(api.Response), nil
+}
+
+// Shared keeps Control operations out until the returned function is called. The scheduler holds it while it works.
+func (p *Pipeline) Shared() (release func()) {
+	if !p.exclusive {
+		return func() {}
+	}
+	p.gate.RLock()
+	return p.gate.RUnlock
+}
+
+// DoInternal runs an Internal operation as the service, dated at. In keyturn dev, offset is the clock's offset to persist with
+// it; 0 for none.
+func (p *Pipeline) DoInternal(ctx context.Context, op *Op, owner record.Owner, at time.Time, offset time.Duration, req any) (any, error) {
+	call := &Call{
+		Caller: NewCaller(Caller{Account: owner.Account, Type: "AWSService", Service: true}), Region: owner.Region,
+		RequestID: keys.NewKeyID().String(), SourceIP: ServiceName, UserAgent: ServiceName, Now: at, at: at, offset: int64(offset),
+	}
+	return p.protect(ctx, op, call, req)
+}
+
+// protect runs an operation, turns a panic into an internal error and every error into an *api.Error.
+func (p *Pipeline) protect(ctx context.Context, op *Op, call *Call, req any) (resp any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.log.Error("panic in an operation", "operation", op.Name, "requestID", call.RequestID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			resp, err = nil, p.refuse(ctx, op, call, nil, api.New(api.KMSInternalException))
+		}
+	}()
+	if !op.Built {
+		_, err := op.run(ctx, p, call, req)
+		return nil, p.refuse(ctx, op, call, nil, err)
+	}
+	return op.run(ctx, p, call, req)
+}
+
+// Provision is what Resolve returns when a target is made on first use: Op is run with Req, then the operation starts over.
+type Provision struct {
+	Op  *Op
+	Req any
+}
+
+func (*Provision) Error() string { return "service: target is yet to be made" }
+
+// run takes one operation from resolving to the audit record. The error is an *api.Error.
+func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call *Call, q *Q) (*R, error) {
+	provisioned := false
+	for range maxAttempts {
+		tx := p.begin(ctx, call, d.Kind)
+		targets, err := resolve(tx, d, q)
+		if pr := (*Provision)(nil); errors.As(err, &pr) && !provisioned {
+			provisioned = true
+			if _, err := p.DoInternal(ctx, pr.Op, record.Owner{Account: call.Caller.Account, Region: call.Region}, call.Now, 0, pr.Req); err != nil {
+				return nil, p.refuse(ctx, op, call, nil, err)
+			}
+			continue
+		}
+		if err == nil {
+			err = p.admit(op, call, targets)
+		}
+		var resp *R
+		if err == nil {
+			resp, err = d.Plan(tx, q, targets)
+		}
+		if err == nil && d.DryRun != nil && d.DryRun(q) {
+			err = api.Errorf(api.DryRunOperationException, "The request would have succeeded, but the DryRun option is set.")
+		}
+		if err != nil {
+			return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, err)
+		}
+		out := &outcome{targets: targets, req: q}
+		if d.Result != nil {
+			out.result = func(params *audit.Params) { d.Result(resp, params) }
+		}
+		if !tx.fresh || (!tx.changed() && call.offset == 0) {
+			if d.Kind == Internal && len(tx.events) == 0 {
+				return resp, nil // found nothing to do
+			}
+			if err := p.appendRecord(op, call, out); err != nil {
+				return nil, err
+			}
+			return resp, nil
+		}
+		err = p.commit(ctx, tx, op, out)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return nil, p.refuse(ctx, op, call, out, err)
+		}
+		return resp, nil
+	}
+	return nil, p.refuse(ctx, op, call, &outcome{req: q}, api.Errorf(api.DependencyTimeoutException, "The system timed out while trying to fulfill the request. You can retry the request."))
+}
+
+func resolve[Q, R any](tx *Tx, d *Def[Q, R], q *Q) ([]Target, error) {
+	if d.Resolve != nil {
+		return d.Resolve(tx, q)
+	}
+	if len(d.Actions) == 0 {
+		return nil, nil // what everybody may do
+	}
+	return []Target{{Action: d.Actions[0], Account: tx.Call.Caller.Account, ARN: "*"}}, nil
+}
+
+// admit authorizes every target; only when all are allowed does it tell which is missing.
+func (p *Pipeline) admit(op *Op, call *Call, targets []Target) error {
+	for i := range targets {
+		t := &targets[i]
+		if !slices.Contains(op.Actions, t.Action) {
+			return fmt.Errorf("service: %s resolved to undeclared action %q", op.Name, t.Action)
+		}
+		if call.Caller.Service {
+			continue
+		}
+		if err := p.authorize(call, t); err != nil {
+			return err
+		}
+	}
+	for i := range targets {
+		if targets[i].Missing != nil {
+			return targets[i].Missing
+		}
+	}
+	return nil
+}
+
+// OwnAccount is the authorization in force until policies are: a principal may do everything in its own account, and nothing
+// in others.
+func OwnAccount(call *Call, t *Target) error {
+	if t.Account == call.Caller.Account {
+		return nil
+	}
+	return api.Errorf(api.AccessDeniedException,
+		"User: %s is not authorized to perform: %s on this resource because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access",
+		call.Caller.ARN, t.Action)
+}
+
+// commit writes what the Tx holds together with its audit records. It goes on when the client hangs up, so that a commit is
+// never without its record.
+func (p *Pipeline) commit(ctx context.Context, tx *Tx, op *Op, out *outcome) error {
+	if err := p.sink.Healthy(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	tx.ctx = ctx
+	if err := tx.stampClock(); err != nil {
+		return err
+	}
+	eventID, records := p.changeRecords(tx, op, out)
+	pending := p.outbox.reserve(records)
+	b, err := tx.batch(eventID, pending.writes())
+	if err != nil {
+		return err
+	}
+	rev, err := p.store.Commit(ctx, b)
+	if errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	if err != nil && !errors.Is(err, store.ErrTooLarge) {
+		p.cache.drop()
+		p.outbox.rescanSoon()
+		return fmt.Errorf("committing %s: %w", op.Name, err)
+	}
+	if err != nil {
+		return err
+	}
+	for _, w := range b.Writes {
+		p.cache.invalidate(w.Key)
+	}
+	p.outbox.push(rev, pending)
+	if p.onChange != nil {
+		p.onChange()
+	}
+	return nil
+}
+
+// stampClock persists the offset of keyturn dev's clock with the service's own dated work, so that after a crash the clock is
+// never before anything it has dated.
+func (tx *Tx) stampClock() error {
+	if tx.Call.offset == 0 {
+		return nil
+	}
+	c, err := Lookup[*record.Clock](tx, record.ClockStoreKey)
+	if err != nil {
+		return err
+	}
+	if c == nil {
+		c = new(record.Clock)
+	}
+	c.Offset = max(c.Offset, tx.Call.offset)
+	tx.Put(c)
+	return nil
+}
+
+// cached returns a record through the cache, nil if there is none. Absence is not cached.
+func (p *Pipeline) cached(ctx context.Context, storeKey string) (record.Record, error) {
+	if r, ok := p.cache.get(storeKey); ok {
+		return r, nil
+	}
+	generation := p.cache.begin(storeKey)
+	entries, err := p.store.Get(ctx, storeKey)
+	if err != nil {
+		return nil, err
+	}
+	if entries[0].Rev == 0 {
+		return nil, nil
+	}
+	r, err := p.decode(storeKey, entries[0].Value)
+	if err != nil {
+		return nil, err
+	}
+	p.cache.fill(storeKey, generation, r)
+	return r, nil
+}
+
+// decode reads a record; a material comes back opened.
+func (p *Pipeline) decode(storeKey string, value []byte) (record.Record, error) {
+	r, err := record.Decode(storeKey, value)
+	if m, ok := r.(*record.Material); ok && err == nil {
+		err = m.Open()
+	}
+	if err != nil {
+		p.damage.CompareAndSwap(nil, &err)
+		return nil, err
+	}
+	return r, nil
+}

@@ -1,0 +1,341 @@
+// Package boltstore is the store engine that keeps its data in one bbolt file on the local disk.
+//
+// The file has two buckets: data, where each value is stored behind the big-endian revision of the commit that wrote it,
+// and meta, with the version of this format and the revision of the last commit. Both numbers are 8 bytes, big-endian.
+//
+// Commits that wait at the same time share one transaction and its fsyncs. Reads do not trust the file: see page.go.
+package boltstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/keyturn/keyturn/internal/store"
+)
+
+const (
+	dataBucket = "data"
+	metaBucket = "meta"
+	formatKey  = "format"
+	headKey    = "head"
+	// formatVersion is what this package writes and the newest it reads.
+	formatVersion = 1
+
+	revSize = 8
+
+	// lockTimeout is how long Open waits for another process to let go; bbolt polls every 50 ms.
+	lockTimeout = 250 * time.Millisecond
+	// mapBytes of address space are reserved at once, since each enlargement waits for every reader to finish.
+	mapBytes = 64 << 20
+	// growBytes is the step by which the file grows; each costs an fsync.
+	growBytes = 4 << 20
+	// scanCheck is how many entries Scan reads between two looks at its context.
+	scanCheck = 256
+)
+
+// Options say how to open a store. The zero value opens one that must exist.
+type Options struct {
+	// Create makes a new, empty store if there is no file at the path. The directory must exist.
+	Create bool
+
+	// failpoint, if set, is called around each write to disk; an error it returns counts as one of the disk. Tests set it.
+	failpoint func(stage) error
+}
+
+// stage is where a failpoint stands.
+type stage int
+
+const (
+	beforeWrite stage = iota // nothing of the transaction is on disk
+	afterWrite               // all of it is
+)
+
+// Store implements store.Store on a bbolt file.
+type Store struct {
+	db        *bbolt.DB
+	file      *os.File // the one that db has open and locked
+	pageSize  int
+	pool      *sync.Pool
+	failpoint func(stage) error
+	history   *store.History
+
+	requests chan *request // unbuffered: what was received is being written, what was not never will be
+	stop     chan struct{} // closed by Close
+	done     chan struct{} // closed when the committer has ended
+	closed   atomic.Bool
+	failure  atomic.Pointer[error] // why the engine stopped, if it did
+
+	// Owned by the committer until done is closed, then by Close.
+	head store.Rev
+	torn bool // bbolt panicked with its locks held: it must not be called again
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store in the file at path and locks it. Nothing is written to a file that is refused, with:
+// fs.ErrNotExist if there is none, store.ErrLocked if it is open elsewhere, this process included, store.ErrFormat if it
+// is not a store of keyturn's or of a newer version, store.ErrDamaged if it is incomplete or inconsistent. The time Open
+// takes does not depend on the number of keys; damage in a single page shows when that page is read.
+func Open(path string, opts Options) (*Store, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && opts.Create {
+		if err := create(path); err != nil {
+			return nil, fmt.Errorf("store: creating %s: %w", path, err)
+		}
+	}
+	if err := inspect(path); err != nil {
+		return nil, fmt.Errorf("store: opening %s: %w", path, err)
+	}
+	db, file, err := openBolt(path, false)
+	if err != nil {
+		return nil, fmt.Errorf("store: opening %s: %w", path, err)
+	}
+	s := &Store{
+		db:        db,
+		file:      file,
+		pageSize:  db.Info().PageSize,
+		pool:      newPool(db.Info().PageSize),
+		failpoint: opts.failpoint,
+		requests:  make(chan *request),
+		stop:      make(chan struct{}),
+		done:      make(chan struct{}),
+	}
+	if s.failpoint == nil {
+		s.failpoint = func(stage) error { return nil }
+	}
+	err = s.view(context.Background(), func(r *reader, root uint64) (err error) {
+		s.head, err = r.meta(root)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store: opening %s: %w", path, err), guarded(db.Close))
+	}
+	s.history = store.NewHistory(s.head)
+	go s.run()
+	return s, nil
+}
+
+// openBolt opens an existing, non-empty file with bbolt, which locks it: exclusively, or shared if it is only to be read.
+func openBolt(path string, readOnly bool) (db *bbolt.DB, file *os.File, err error) {
+	options := &bbolt.Options{
+		Timeout:      lockTimeout,
+		FreelistType: bbolt.FreelistMapType,
+		ReadOnly:     readOnly,
+		NoStatistics: true,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			f, err := openExisting(name, flag, mode)
+			file = f
+			return f, err
+		},
+	}
+	// Windows would enlarge the file itself to the size of the map.
+	if runtime.GOOS != "windows" && !readOnly {
+		options.InitialMmapSize = mapBytes
+	}
+	err = guarded(func() error {
+		db, err = bbolt.Open(path, 0o600, options)
+		return err
+	})
+	if err == nil {
+		db.AllocSize = growBytes
+		return db, file, nil
+	}
+	if file != nil {
+		_ = file.Close() // bbolt has done so unless it panicked; then this releases the lock
+	}
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		err = store.ErrLocked
+	}
+	return nil, nil, err
+}
+
+// openExisting never creates a file, and refuses an empty one, which bbolt would fill.
+func openExisting(name string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() == 0 {
+		err = damaged("the file is empty")
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// guarded runs a call into bbolt, which asserts by panicking and reads the file through a memory map, where a page that
+// cannot be read is a fault; both become ErrDamaged.
+func guarded(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = damaged("bbolt: %v", p)
+		}
+	}()
+	return fn()
+}
+
+// err returns why the store takes no more calls, or nil.
+func (s *Store) err() error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+	if cause := s.failure.Load(); cause != nil {
+		// The cause is told, not wrapped: the outcome of a later call is not unknown.
+		return fmt.Errorf("%w: the engine stopped after a failed write: %v", store.ErrClosed, *cause)
+	}
+	return nil
+}
+
+// view calls fn with a reader of the newest committed state and the page that lists the buckets.
+func (s *Store) view(ctx context.Context, fn func(r *reader, root uint64) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.err(); err != nil {
+		return err
+	}
+	return guarded(func() error {
+		tx, err := s.db.Begin(false)
+		if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+			return store.ErrClosed
+		}
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() //nolint:errcheck // of a read there is nothing to roll back
+		r, root := newReader(s.file, tx, s.pageSize, s.pool)
+		defer r.release()
+		return fn(r, root)
+	})
+}
+
+// Get implements store.Store.
+func (s *Store) Get(ctx context.Context, keys ...string) ([]store.Entry, error) {
+	entries := make([]store.Entry, len(keys))
+	err := s.view(ctx, func(r *reader, root uint64) error {
+		data, err := r.data(root)
+		if err != nil {
+			return err
+		}
+		for i, key := range keys {
+			entries[i].Key = key
+			if entries[i].Rev, entries[i].Value, err = data.lookup(key); err != nil {
+				return fmt.Errorf("key %q: %w", key, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return entries, nil
+}
+
+// Scan implements store.Store. A limit below 1 is an error.
+func (s *Store) Scan(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error) {
+	if limit < 1 {
+		return nil, fmt.Errorf("store: scan limit %d, must be at least 1", limit)
+	}
+	var entries []store.Entry
+	err := s.view(ctx, func(r *reader, root uint64) error {
+		data, err := r.data(root)
+		if err != nil {
+			return err
+		}
+		entries, err = scan(ctx, data, prefix, after, limit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return entries, nil
+}
+
+func scan(ctx context.Context, data tree, prefix, after string, limit int) ([]store.Entry, error) {
+	var entries []store.Entry
+	c := data.cursor()
+	last := ""
+	for err := c.seek([]byte(max(prefix, after))); ; err = c.next() {
+		if err != nil {
+			return nil, err
+		}
+		k, v, isBucket := c.entry()
+		key := string(k)
+		if k == nil || !strings.HasPrefix(key, prefix) {
+			return entries, nil
+		}
+		if after != "" && key == after {
+			continue
+		}
+		if isBucket || key <= last {
+			return nil, damaged("key %q is out of place", key)
+		}
+		last = key
+		rev, value, err := decode(v)
+		if err != nil {
+			return nil, fmt.Errorf("key %q: %w", key, err)
+		}
+		entries = append(entries, store.Entry{Key: key, Value: value, Rev: rev})
+		if len(entries) == limit {
+			return entries, nil
+		}
+		if len(entries)%scanCheck == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Watch implements store.Store. What was committed before this Open is compacted.
+func (s *Store) Watch(ctx context.Context, prefix string, from store.Rev) iter.Seq2[store.Change, error] {
+	return s.history.Watch(ctx, prefix, from)
+}
+
+// Close implements store.Store. It waits for the commits that are being written. A second Close returns ErrClosed.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return store.ErrClosed
+	}
+	close(s.stop)
+	<-s.done
+	s.history.Close(store.ErrClosed)
+	if s.torn {
+		return s.file.Close() // gives the lock back; bbolt's own Close would wait for a lock of its own forever
+	}
+	return guarded(s.db.Close)
+}
+
+// encode puts the revision in front of the value.
+func encode(rev store.Rev, value []byte) []byte {
+	b := make([]byte, revSize, revSize+len(value))
+	binary.BigEndian.PutUint64(b, uint64(rev))
+	return append(b, value...)
+}
+
+// decode returns a copy of the value, so that it does not keep the whole page alive.
+func decode(b []byte) (store.Rev, []byte, error) {
+	if len(b) < revSize {
+		return 0, nil, damaged("value of %d bytes", len(b))
+	}
+	rev := store.Rev(binary.BigEndian.Uint64(b))
+	if rev == 0 {
+		return 0, nil, damaged("value without a revision")
+	}
+	return rev, append(make([]byte, 0, len(b)-revSize), b[revSize:]...), nil
+}

@@ -1,0 +1,60 @@
+package wire
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/service"
+	"github.com/keyturn/keyturn/internal/sigv4"
+)
+
+// Verified authenticates by signature. Subjects of the verifier's credentials are *service.Caller.
+func Verified(v *sigv4.Verifier, now func() time.Time) func(*sigv4.Input, *http.Request, string) (*service.Caller, string, error) {
+	return func(in *sigv4.Input, r *http.Request, scope string) (*service.Caller, string, error) {
+		id, err := v.Verify(r.Context(), in, now(), scope)
+		if err != nil {
+			var refused *sigv4.Error
+			if errors.As(err, &refused) {
+				return nil, "", &api.Error{Code: api.ErrorCode(refused.Code), Message: refused.Message}
+			}
+			return nil, "", err
+		}
+		return id.Subject.(*service.Caller), id.Region, nil
+	}
+}
+
+// DevAccount is the account of whoever has no better credentials.
+const DevAccount = "000000000000"
+
+// Trusting takes any credentials, also none, as the root of DevAccount, or of the account whose 12 digits are the access key ID.
+// Only keyturn dev uses it.
+func Trusting(defaultRegion string, region func(string) bool) func(*sigv4.Input, *http.Request, string) (*service.Caller, string, error) {
+	return func(in *sigv4.Input, _ *http.Request, _ string) (*service.Caller, string, error) {
+		accessKeyID, scopeRegion, _, ok := sigv4.Peek(in)
+		if !ok {
+			return service.RootCaller(DevAccount, ""), defaultRegion, nil
+		}
+		account := DevAccount
+		if isAccount(accessKeyID) {
+			account = accessKeyID
+		}
+		if !region(scopeRegion) {
+			return nil, "", api.Errorf(api.InvalidSignatureException, "Credential should be scoped to a valid region.")
+		}
+		return service.RootCaller(account, accessKeyID), scopeRegion, nil
+	}
+}
+
+func isAccount(s string) bool {
+	if len(s) != 12 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
