@@ -145,14 +145,18 @@ func TestTornWriteThatStaysStopsTheLog(t *testing.T) {
 		if _, err := l.Append(rec(1)); err != nil {
 			t.Fatal(err)
 		}
+		tries := 0
 		f.set(func(f *faults) {
-			f.write = func(p []byte) (int, error) { return len(p) / 2, fault }
+			f.write = func(p []byte) (int, error) { tries++; return len(p) / 2, fault }
 			f.truncate = syscall.EIO
 		})
 		if _, err := l.AppendSync([][]byte{rec(2)}); !errors.Is(err, ErrStopped) || !errors.Is(err, fault) {
 			t.Errorf("AppendSync: %v", err)
 		}
 		f.set(func(f *faults) { f.write, f.truncate = nil, nil })
+		if tries != 1 {
+			t.Errorf("%d writes, the later ones after a torn line", tries)
+		}
 		wantStopped(t, l)
 		wantLines(t, lines(t, l.Since(1)), 1, rec(1))
 		if err := l.Close(); err != nil && !errors.Is(err, ErrStopped) {
@@ -163,6 +167,24 @@ func TestTornWriteThatStaysStopsTheLog(t *testing.T) {
 			t.Errorf("opened again: Repaired = %d, NextSeq = %d", l.Repaired(), l.NextSeq())
 		}
 	}
+}
+
+// What could not be taken back although it was answered with an error is not read from the log that failed.
+func TestSinceHidesFailedAppends(t *testing.T) {
+	f := &faults{dir: t.TempDir()}
+	l := openLog(t, f.dir, Options{files: f.files()})
+	if _, err := l.Append(rec(1)); err != nil {
+		t.Fatal(err)
+	}
+	f.set(func(f *faults) {
+		f.write = func(p []byte) (int, error) { return len(p), syscall.EIO }
+		f.truncate = syscall.EIO
+	})
+	if _, err := l.Append(rec(2)); !errors.Is(err, ErrStopped) {
+		t.Errorf("Append: %v", err)
+	}
+	wantLines(t, lines(t, l.Since(1)), 1, rec(1))
+	wantLines(t, lines(t, l.Since(2)), 2)
 }
 
 func wantStopped(t *testing.T, l *Log) {

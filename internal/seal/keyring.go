@@ -84,7 +84,7 @@ func (k *Keyring) MACKey(version uint32) *keys.MACKey {
 // Options say what Open may do and expects.
 type Options struct {
 	Provider Provider
-	Dev      bool // make a development store, and accept one
+	Dev      bool // make a development store; a store is opened only by the kind that made it
 	// FixedMAC replaces the random MAC key of a new development store, so that ciphertexts under seeded keys open in every
 	// store made from the same seed. Ignored unless Dev.
 	FixedMAC []byte
@@ -174,6 +174,9 @@ func load(ctx context.Context, value []byte, o Options) (*Keyring, error) {
 	}
 	if m.Dev && !o.Dev {
 		return nil, fmt.Errorf("%w: the store was made by 'keyturn dev', which accepts any credentials; a server does not open it", ErrFormat)
+	}
+	if !m.Dev && o.Dev {
+		return nil, fmt.Errorf("%w: the store was made by 'keyturn server'; 'keyturn dev', which accepts any credentials, does not open it", ErrFormat)
 	}
 	if m.Provider != o.Provider.Name() {
 		return nil, fmt.Errorf("%w: the store is sealed by provider %q, configured is %q", ErrWrongKey, m.Provider, o.Provider.Name())

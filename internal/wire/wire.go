@@ -99,9 +99,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.requestID = keys.NewKeyID().String()
 	w.Header()["x-amzn-RequestId"] = []string{x.requestID}
 	x.serve()
+	clear(x.body) // both may hold plaintexts
+	clear(x.out)
 	body, out := x.body[:0], x.out[:0]
-	clear(body[:cap(body)]) // plaintexts
-	clear(out[:cap(out)])
 	*x = exchange{}
 	if cap(body) <= maxPooled {
 		x.body = body

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/clock"
+	"github.com/keyturn/keyturn/internal/kms"
+	"github.com/keyturn/keyturn/internal/schedule"
+	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/service"
+	"github.com/keyturn/keyturn/internal/sigv4"
+	"github.com/keyturn/keyturn/internal/store"
+	"github.com/keyturn/keyturn/internal/store/boltstore"
+	"github.com/keyturn/keyturn/internal/store/memstore"
+	"github.com/keyturn/keyturn/internal/sts"
+	"github.com/keyturn/keyturn/internal/wire"
+)
+
+// Names in the data directory.
+const (
+	lockFile        = "lock"
+	storeFile       = "store.db"
+	auditDir        = "audit"
+	securityFile    = "security.jsonl"
+	sealKeyFile     = "seal.key"
+	credentialsFile = "credentials"
+)
+
+// memoryAuditLines is how much of the audit log is kept when there is no data directory.
+const memoryAuditLines = 100_000
+
+// appConfig is what dev and server make of their flags and configuration.
+type appConfig struct {
+	DataDir  string // "" keeps everything in memory
+	Dev      bool
+	Provider func(created bool) (seal.Provider, error) // created: the store is new, and so may the key be
+	FixedMAC []byte                                    // see seal.Options
+	KMS      kms.Config
+	Log      *slog.Logger
+	Now      func() time.Time // real time
+
+	Authenticate func(in *sigv4.Input, r *http.Request, service string) (*service.Caller, string, error)
+	Guard        func(r *http.Request) (int, string)
+	// Prepare runs before anything is served or due.
+	Prepare func(ctx context.Context, p *service.Pipeline, k *kms.KMS) error
+}
+
+// app is an opened keyturn: everything but the listener.
+type app struct {
+	Handler  http.Handler
+	pipeline *service.Pipeline
+	runner   *schedule.Runner
+	log      *slog.Logger
+	closers  []func() error // in the order of opening
+}
+
+// openApp opens or makes the data directory and puts the server together. If it fails, nothing stays open, and an existing store
+// is as it was.
+func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
+	a := &app{log: c.Log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	raw, created, err := a.openStore(c)
+	if err != nil {
+		return nil, err
+	}
+	provider, err := c.Provider(created)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := seal.Open(ctx, raw, seal.Options{Provider: provider, Dev: c.Dev, FixedMAC: c.FixedMAC, Now: c.Now()})
+	if err != nil {
+		return nil, err
+	}
+	node := sealed.Keyring().Deployment()[:8]
+	sink, security, err := a.openAudit(c, node)
+	if err != nil {
+		return nil, err
+	}
+	var clk clock.Clock = clock.System{}
+	var shifted *clock.Shifted
+	if c.Dev {
+		offset, err := schedule.LoadOffset(ctx, sealed)
+		if err != nil {
+			return nil, err
+		}
+		shifted = clock.NewShifted(c.Now, offset)
+		clk = shifted
+	}
+	k := kms.New(c.KMS)
+	a.pipeline, err = service.New(ctx, service.Config{
+		Store: sealed, Keyring: sealed.Keyring(), Clock: clk, Audit: sink, NodeID: node, Log: c.Log,
+		Authorize: service.OwnAccount, Exclusive: c.Dev,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		return a.pipeline.Close(ctx)
+	})
+	a.runner = schedule.New(a.pipeline, k, c.Log)
+	if c.Prepare != nil {
+		if err := c.Prepare(ctx, a.pipeline, k); err != nil {
+			return nil, err
+		}
+	}
+	a.Handler = wire.NewHandler(wire.Config{
+		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), a.runner.Operations(shifted)), STS: byName(sts.Operations()),
+		Authenticate: c.Authenticate, Guard: c.Guard, Security: security, Log: c.Log,
+		Ready: func() error { return errors.Join(sealed.Damage(), a.pipeline.Healthy()) },
+	})
+	return a, nil
+}
+
+// openStore locks the data directory and opens its engine. created: there was no store.
+func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
+	if c.DataDir == "" {
+		return memstore.New(), true, nil
+	}
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return nil, false, fmt.Errorf("making the data directory: %w", err)
+	}
+	lock := flock.New(filepath.Join(c.DataDir, lockFile), flock.SetPermissions(0o600))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, false, fmt.Errorf("locking the data directory: %w", err)
+	}
+	if !ok {
+		return nil, false, fmt.Errorf("%w: data directory %s", store.ErrLocked, c.DataDir)
+	}
+	a.closers = append(a.closers, lock.Close)
+	path := filepath.Join(c.DataDir, storeFile)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		// Never begin anew where there was a store: everything encrypted under it would look lost for good.
+		segments, err := filepath.Glob(filepath.Join(c.DataDir, auditDir, "audit-*.jsonl"))
+		if err != nil {
+			return nil, false, err
+		}
+		if len(segments) > 0 {
+			return nil, false, fmt.Errorf("%w: %s has an audit log but its store, %s, is missing", store.ErrDamaged, c.DataDir, storeFile)
+		}
+		created = true
+	}
+	st, err := boltstore.Open(path, boltstore.Options{Create: created})
+	if err != nil {
+		return nil, false, fmt.Errorf("opening %s: %w", path, err)
+	}
+	a.closers = append(a.closers, st.Close)
+	return st, created, nil
+}
+
+func (a *app) openAudit(c appConfig, node string) (audit.Sink, *audit.SecurityLog, error) {
+	if c.DataDir == "" {
+		return audit.NewMemory(memoryAuditLines), nil, nil
+	}
+	log, err := audit.Open(filepath.Join(c.DataDir, auditDir), audit.Options{NodeID: node, Now: c.Now, Logger: c.Log})
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the audit log: %w", err)
+	}
+	a.closers = append(a.closers, log.Close)
+	security, err := audit.OpenSecurity(filepath.Join(c.DataDir, securityFile), audit.SecurityOptions{Now: c.Now})
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the security log: %w", err)
+	}
+	a.closers = append(a.closers, security.Close)
+	return log, security, nil
+}
+
+// jsonTargets names operations as X-Amz-Target does.
+func jsonTargets(kmsOps, keyturnOps []*service.Op) map[string]*service.Op {
+	targets := make(map[string]*service.Op)
+	byName := service.Table(kmsOps, keyturnOps)
+	for _, m := range slices.Concat(api.KMSOperations(), api.KeyturnOperations()) {
+		targets[m.Target] = byName[m.Service+"."+m.Name]
+	}
+	return targets
+}
+
+func byName(ops []*service.Op) map[string]*service.Op {
+	m := make(map[string]*service.Op)
+	for _, op := range ops {
+		m[op.Name] = op
+	}
+	return m
+}
+
+// close closes everything in the reverse order of opening.
+func (a *app) close() error {
+	var errs []error
+	for _, c := range slices.Backward(a.closers) {
+		errs = append(errs, c())
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
+
+// serve serves until ctx ends, then lets running requests finish.
+func (a *app) serve(ctx context.Context, l net.Listener, srv *http.Server) error {
+	runCtx, stopRunner := context.WithCancel(context.WithoutCancel(ctx))
+	runnerDone := make(chan struct{})
+	go func() { defer close(runnerDone); a.runner.Run(runCtx) }()
+	served := make(chan error, 1)
+	go func() {
+		if srv.TLSConfig != nil {
+			served <- srv.ServeTLS(l, "", "")
+		} else {
+			served <- srv.Serve(l)
+		}
+	}()
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		a.log.Info("draining")
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		err = srv.Shutdown(drain)
+		cancel()
+	}
+	stopRunner()
+	<-runnerDone
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return errors.Join(err, a.close())
+}
+
+// isLoopback tells whether a listen address can be reached from this machine only.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/spf13/pflag"
+)
+
+const (
+	// devEndpoint is where keyturn dev listens unless told otherwise.
+	devEndpoint = "http://127.0.0.1:4599"
+	// localName serves as access key ID and secret towards loopback endpoints if there are no credentials: keyturn dev takes any.
+	localName     = "keyturn"
+	localRegion   = "us-east-1"
+	maxAnswerSize = 8 << 20 // bytes of one answer
+)
+
+// clientFlags say which service a command talks to, and how it prints.
+type clientFlags struct {
+	endpoint     string
+	region       string
+	profile      string
+	insecureHTTP bool
+	output       outputFormat
+}
+
+func (f *clientFlags) register(fs *pflag.FlagSet) {
+	fs.StringVar(&f.endpoint, "endpoint", "", "`URL` of the service (default: AWS_ENDPOINT_URL_KMS, AWS_ENDPOINT_URL, the AWS profile)")
+	fs.StringVar(&f.region, "region", "", "AWS region (default: from the AWS environment)")
+	fs.StringVar(&f.profile, "profile", "", "profile of the AWS configuration files")
+	fs.BoolVar(&f.insecureHTTP, "insecure-http", false, "allow http to other machines: anyone in between can read and change everything")
+	addOutputFlag(fs, &f.output)
+}
+
+// connection is a KMS endpoint with what it takes to call it.
+type connection struct {
+	cfg      aws.Config
+	endpoint string // the URL; "" for the endpoint of AWS
+	kms      *kms.Client
+}
+
+// explain is the function explain for the connection's endpoint.
+func (c *connection) explain(err error) error { return explain(err, c.endpoint) }
+
+// connect finds endpoint, region and credentials; it calls nothing but what the credentials come from. Without an endpoint in
+// flags and AWS environment it uses fallback, which if empty means the endpoint of AWS.
+func (f *clientFlags) connect(ctx context.Context, fallback string) (*connection, error) {
+	// The first time without the metadata service of EC2: for a loopback endpoint it must never be asked.
+	cfg, err := f.load(ctx, imds.ClientDisabled)
+	if err != nil {
+		return nil, withHint(&plainError{fmt.Errorf("the AWS configuration cannot be used: %w", err)}, "check --profile and the AWS configuration files")
+	}
+	endpoint, err := f.chooseEndpoint(cfg, fallback)
+	if err != nil {
+		return nil, err
+	}
+	if loopbackEndpoint(endpoint) {
+		if cfg.Region == "" {
+			cfg.Region = localRegion
+		}
+		// The chain ends at EC2 if nothing else is configured.
+		if aws.IsCredentialsProvider(cfg.Credentials, (*ec2rolecreds.Provider)(nil)) {
+			cfg.Credentials = credentials.NewStaticCredentialsProvider(localName, localName, "")
+		}
+	} else {
+		if cfg, err = f.load(ctx, imds.ClientDefaultEnableState); err != nil {
+			return nil, &plainError{fmt.Errorf("the AWS configuration cannot be used: %w", err)}
+		}
+		if cfg.Region == "" {
+			return nil, withHint(errors.New("no region is chosen"), "give --region or AWS_REGION; for keyturn on this machine: --endpoint "+devEndpoint)
+		}
+	}
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return nil, withHint(&plainError{fmt.Errorf("no credentials: %w", err)},
+			"give --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for keyturn on this machine: --endpoint "+devEndpoint)
+	}
+	c := &connection{cfg: cfg, endpoint: endpoint}
+	c.kms = kms.NewFromConfig(cfg, func(o *kms.Options) {
+		if endpoint != "" {
+			o.BaseEndpoint = &endpoint // here and not in cfg, which STS and SSO use as well
+		}
+	})
+	return c, nil
+}
+
+func (f *clientFlags) load(ctx context.Context, state imds.ClientEnableState) (aws.Config, error) {
+	options := []func(*config.LoadOptions) error{
+		config.WithEC2IMDSClientEnableState(state),
+		config.WithRetryer(newRetryer),
+	}
+	if f.region != "" {
+		options = append(options, config.WithRegion(f.region))
+	}
+	if f.profile != "" {
+		options = append(options, config.WithSharedConfigProfile(f.profile))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	cfg.HTTPClient = boundedClient{cfg.HTTPClient}
+	return cfg, err
+}
+
+// newRetryer is the SDK's, but where nobody listens it does not ask again.
+func newRetryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		refused := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				return aws.FalseTernary
+			}
+			return aws.UnknownTernary
+		})
+		o.Retryables = append([]retry.IsErrorRetryable{refused}, o.Retryables...)
+	})
+}
+
+// once keeps a request from being sent twice: one whose answer got lost may have been done.
+func once(o *kms.Options) { o.Retryer = aws.NopRetryer{} }
+
+// chooseEndpoint returns the endpoint's URL, checked; "" for the endpoint of AWS.
+func (f *clientFlags) chooseEndpoint(cfg aws.Config, fallback string) (string, error) {
+	if f.endpoint != "" {
+		if err := checkEndpoint(f.endpoint, f.insecureHTTP); err != nil {
+			return "", endpointError("--endpoint", err, true)
+		}
+		return f.endpoint, nil
+	}
+	// The SDK knows the variables and the services section of the profile.
+	if found := kms.NewFromConfig(cfg).Options().BaseEndpoint; found != nil && *found != "" {
+		if err := checkEndpoint(*found, f.insecureHTTP); err != nil {
+			return "", endpointError("the endpoint of the AWS environment", err, false)
+		}
+		return *found, nil
+	}
+	return fallback, nil
+}
+
+var (
+	errNotURL    = errors.New("it is not an http or https URL, like https://kms.example.com")
+	errPlainHTTP = errors.New("http to another machine is neither secret nor authentic")
+)
+
+func endpointError(what string, err error, usage bool) error {
+	err = fmt.Errorf("%s: %w", what, err)
+	if usage {
+		err = usageError{err}
+	}
+	if errors.Is(err, errPlainHTTP) {
+		return withHint(err, "use https, or allow it with --insecure-http")
+	}
+	return err
+}
+
+// checkEndpoint accepts https URLs, and http ones to this machine, or to any if insecure.
+func checkEndpoint(s string, insecure bool) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errNotURL // without the URL, which may hold a password
+	}
+	if u.Scheme == "http" && !insecure && !loopbackEndpoint(s) {
+		return errPlainHTTP
+	}
+	return nil
+}
+
+// loopbackEndpoint tells whether the URL's host is this machine by its name or address; no name is looked up.
+func loopbackEndpoint(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil {
+		return false
+	}
+	host := u.Hostname()
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// boundedClient limits the size of every answer.
+type boundedClient struct{ aws.HTTPClient }
+
+// Do implements aws.HTTPClient.
+func (c boundedClient) Do(r *http.Request) (*http.Response, error) {
+	resp, err := c.HTTPClient.Do(r)
+	if resp != nil && resp.Body != nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswerSize)
+	}
+	return resp, err
+}
+

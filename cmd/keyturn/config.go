@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/service"
+	"github.com/keyturn/keyturn/internal/sigv4"
+)
+
+// serverConfig is the configuration file of keyturn server. Unknown keys are errors. Paths are relative to the file.
+type serverConfig struct {
+	Listen    string          `yaml:"listen"`
+	DataDir   string          `yaml:"data_dir"`
+	TLS       *tlsConfig      `yaml:"tls"`
+	PlainHTTP bool            `yaml:"plain_http"` // on loopback only
+	Regions   []string        `yaml:"regions"`
+	Seal      sealConfig      `yaml:"seal"`
+	Accounts  []accountConfig `yaml:"accounts"`
+}
+
+type tlsConfig struct {
+	Certificate string `yaml:"certificate"` // PEM, the chain with the leaf first
+	Key         string `yaml:"key"`
+}
+
+type sealConfig struct {
+	KeyFile    string     `yaml:"key_file"`
+	Passphrase *secretRef `yaml:"passphrase"`
+}
+
+// secretRef says where a secret is; the configuration itself never holds one.
+type secretRef struct {
+	File string `yaml:"file"`
+	Env  string `yaml:"env"`
+}
+
+type accountConfig struct {
+	ID         string            `yaml:"id"`
+	AccessKeys []accessKeyConfig `yaml:"access_keys"`
+}
+
+type accessKeyConfig struct {
+	ID     string    `yaml:"id"`
+	Secret secretRef `yaml:"secret"`
+	User   string    `yaml:"user"` // empty for the root user
+}
+
+const maxConfigBytes = 1 << 20
+
+// loadConfig reads and checks a configuration file.
+func loadConfig(path string) (*serverConfig, error) {
+	data, err := readBounded(path, maxConfigBytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	var c serverConfig
+	if err := decodeYAML(data, &c); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	dir := filepath.Dir(path)
+	for _, p := range []*string{&c.DataDir, &c.Seal.KeyFile} {
+		*p = relativeTo(dir, *p)
+	}
+	if c.TLS != nil {
+		c.TLS.Certificate, c.TLS.Key = relativeTo(dir, c.TLS.Certificate), relativeTo(dir, c.TLS.Key)
+	}
+	if c.Seal.Passphrase != nil {
+		c.Seal.Passphrase.File = relativeTo(dir, c.Seal.Passphrase.File)
+	}
+	for i := range c.Accounts {
+		for j := range c.Accounts[i].AccessKeys {
+			ref := &c.Accounts[i].AccessKeys[j].Secret
+			ref.File = relativeTo(dir, ref.File)
+		}
+	}
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return &c, nil
+}
+
+// decodeYAML reads exactly one document, with no key that v does not have.
+func decodeYAML(data []byte, v any) error {
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	if err := d.Decode(v); err != nil {
+		if errors.Is(err, io.EOF) {
+			return errors.New("the file is empty")
+		}
+		return err
+	}
+	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return errors.New("more than one document")
+	}
+	return nil
+}
+
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s is larger than %d bytes", path, limit)
+	}
+	return data, err
+}
+
+func relativeTo(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func (c *serverConfig) check() error {
+	switch {
+	case c.Listen == "":
+		return errors.New("listen is missing, for example 0.0.0.0:8443")
+	case c.DataDir == "":
+		return errors.New("data_dir is missing")
+	case len(c.Regions) == 0:
+		return errors.New("regions is missing: the list of region names that clients may use, for example [eu-central-1]")
+	case c.PlainHTTP && c.TLS != nil:
+		return errors.New("plain_http and tls exclude each other")
+	case c.PlainHTTP && !isLoopback(c.Listen):
+		return errors.New("plain_http is allowed on a loopback address only")
+	case !c.PlainHTTP && (c.TLS == nil || c.TLS.Certificate == "" || c.TLS.Key == ""):
+		return errors.New("tls.certificate and tls.key are missing")
+	case (c.Seal.KeyFile == "") == (c.Seal.Passphrase == nil):
+		return errors.New("seal needs either key_file or passphrase")
+	case len(c.Accounts) == 0:
+		return errors.New("accounts is missing")
+	}
+	if c.Seal.KeyFile != "" && within(c.DataDir, c.Seal.KeyFile) {
+		return errors.New("seal.key_file must not be in data_dir: whoever gets one would have both")
+	}
+	return nil
+}
+
+// within tells whether a file is below a folder, symbolic links followed as far as they exist.
+func within(dir, file string) bool {
+	resolve := func(p string) string {
+		if abs, err := filepath.Abs(p); err == nil {
+			p = abs
+		}
+		if real, err := filepath.EvalSymlinks(p); err == nil {
+			return real
+		}
+		if real, err := filepath.EvalSymlinks(filepath.Dir(p)); err == nil {
+			return filepath.Join(real, filepath.Base(p))
+		}
+		return p
+	}
+	rel, err := filepath.Rel(resolve(dir), resolve(file))
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// read returns the secret that a reference names, without a final newline.
+func (r secretRef) read() (string, error) {
+	var s string
+	switch {
+	case (r.File == "") == (r.Env == ""):
+		return "", errors.New("a secret needs either file or env")
+	case r.Env != "":
+		s = os.Getenv(r.Env)
+	default:
+		b, err := readBounded(r.File, 64<<10)
+		if err != nil {
+			return "", err
+		}
+		s = strings.TrimRight(string(b), "\r\n")
+	}
+	if s == "" {
+		return "", errors.New("the secret is empty")
+	}
+	return s, nil
+}
+
+// provider returns the seal provider that is configured.
+func (c *serverConfig) provider(bool) (seal.Provider, error) {
+	if c.Seal.KeyFile != "" {
+		return seal.OpenKeyFile(c.Seal.KeyFile)
+	}
+	passphrase, err := c.Seal.Passphrase.read()
+	if err != nil {
+		return nil, fmt.Errorf("seal.passphrase: %w", err)
+	}
+	return seal.NewPassphrase(passphrase)
+}
+
+// credentials returns the configured access keys.
+func (c *serverConfig) credentials() (map[string]sigv4.Credential, error) {
+	creds := make(map[string]sigv4.Credential)
+	accounts := make(map[string]bool)
+	for _, a := range c.Accounts {
+		if !accountID(a.ID) {
+			return nil, fmt.Errorf("accounts: id %q is not 12 digits (write it in quotes)", a.ID)
+		}
+		if accounts[a.ID] {
+			return nil, fmt.Errorf("accounts: %s is there twice", a.ID)
+		}
+		accounts[a.ID] = true
+		for _, k := range a.AccessKeys {
+			if !accessKeyID(k.ID) {
+				return nil, fmt.Errorf("account %s: access key ID %q must be 16 to 128 letters and digits", a.ID, k.ID)
+			}
+			if _, dup := creds[k.ID]; dup {
+				return nil, fmt.Errorf("access key %s is there twice", k.ID)
+			}
+			secret, err := k.Secret.read()
+			if err != nil {
+				return nil, fmt.Errorf("access key %s: %w", k.ID, err)
+			}
+			if len(secret) < 16 {
+				return nil, fmt.Errorf("access key %s: the secret is shorter than 16 characters", k.ID)
+			}
+			caller := service.RootCaller(a.ID, k.ID)
+			if k.User != "" {
+				if !userName(k.User) {
+					return nil, fmt.Errorf("access key %s: %q is no user name", k.ID, k.User)
+				}
+				caller = service.NewCaller(service.Caller{
+					Account: a.ID, ARN: "arn:aws:iam::" + a.ID + ":user/" + k.User, Type: "IAMUser", PrincipalID: "AIDA" + k.ID, UserName: k.User, AccessKeyID: k.ID,
+				})
+			}
+			creds[k.ID] = sigv4.Credential{SecretAccessKey: secret, Subject: caller}
+		}
+	}
+	if len(creds) == 0 {
+		return nil, errors.New("accounts: there is no access key, so nobody could use the server")
+	}
+	return creds, nil
+}
+
+func accountID(s string) bool { return len(s) == 12 && madeOf(s, "0123456789") }
+
+const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+func accessKeyID(s string) bool {
+	return len(s) >= 16 && len(s) <= 128 && madeOf(s, letters+"0123456789")
+}
+
+func userName(s string) bool {
+	return s != "" && len(s) <= 64 && madeOf(s, letters+"0123456789+=,.@_-")
+}
+
+func madeOf(s, alphabet string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune(alphabet, r) }) < 0
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// devProfile is the profile of keyturn dev's access key in its credentials file.
+const devProfile = "keyturn"
+
+// accessKey is a long-term credential. It prints its ID only.
+type accessKey struct{ id, secret string }
+
+func (k accessKey) String() string   { return k.id }
+func (k accessKey) GoString() string { return k.id }
+
+// newAccessKey draws a key of the form AWS has: AKIA and 16 characters, a secret of 40.
+func newAccessKey() accessKey {
+	var id [10]byte
+	var secret [30]byte
+	rand.Read(id[:])
+	rand.Read(secret[:])
+	return accessKey{id: "AKIA" + base32.StdEncoding.EncodeToString(id[:]), secret: base64.StdEncoding.EncodeToString(secret[:])}
+}
+
+// devAccessKey reads the access key of keyturn dev --strict from its credentials file, making both first if there is none.
+func devAccessKey(path string) (accessKey, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		k := newAccessKey()
+		text := fmt.Sprintf("[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n", devProfile, k.id, k.secret)
+		if err := writeFileWhole(path, []byte(text), 0o600); err != nil {
+			return accessKey{}, fmt.Errorf("writing the credentials file: %w", err)
+		}
+		return k, nil
+	}
+	if err != nil {
+		return accessKey{}, fmt.Errorf("reading the credentials file: %w", err)
+	}
+	defer f.Close()
+	var k accessKey
+	section := ""
+	for s := bufio.NewScanner(f); s.Scan(); {
+		line := strings.TrimSpace(s.Text())
+		if strings.HasPrefix(line, "[") {
+			section = strings.Trim(line, "[] ")
+			continue
+		}
+		name, value, _ := strings.Cut(line, "=")
+		if section != devProfile {
+			continue
+		}
+		switch strings.TrimSpace(name) {
+		case "aws_access_key_id":
+			k.id = strings.TrimSpace(value)
+		case "aws_secret_access_key":
+			k.secret = strings.TrimSpace(value)
+		}
+	}
+	if k.id == "" || k.secret == "" {
+		return accessKey{}, withHint(fmt.Errorf("credentials file %s has no access key in profile %s", path, devProfile), "remove the file to have a new access key made")
+	}
+	return k, nil
+}
+
+// writeFileWhole writes a file so that it is there whole or not at all.
+func writeFileWhole(path string, data []byte, mode os.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}

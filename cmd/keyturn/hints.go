@@ -1,0 +1,40 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/store"
+)
+
+// hintFor says what to do about an error, "" if there is nothing to say.
+func hintFor(err error) string {
+	var h hintError
+	switch {
+	case errors.As(err, &h):
+		return h.hint
+	case errors.As(err, new(usageError)):
+		return "see --help"
+	case errors.Is(err, seal.ErrNoKey):
+		return "without the file that sealed it a store cannot be opened: put it back; for a new server make one with: keyturn seal generate FILE"
+	case errors.Is(err, seal.ErrWrongKey):
+		return "use the key file or passphrase that the store was made with; nothing was changed"
+	case errors.Is(err, seal.ErrFormat), errors.Is(err, store.ErrFormat):
+		return "use the keyturn that made the data directory, or another --data-dir; nothing was changed"
+	case errors.Is(err, store.ErrLocked):
+		return "another keyturn is running on it: stop that one, or use another --data-dir"
+	case errors.Is(err, seal.ErrDamaged), errors.Is(err, store.ErrDamaged):
+		return "the data is not what keyturn wrote: restore it from a copy; nothing was changed"
+	}
+	return ""
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no argument, but was given %q", cmd.CommandPath(), args[0])}
+	}
+	return nil
+}

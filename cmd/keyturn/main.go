@@ -1,0 +1,46 @@
+// Keyturn is a key management service that speaks the AWS KMS API: the server, and a command line for it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() { os.Exit(run()) }
+
+// run is main with an exit status: 0, 1 for a failure, 2 for a usage error.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := newRootCommand().ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "keyturn:", err)
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintln(os.Stderr, "hint:", hint)
+	}
+	if errors.As(err, new(usageError)) {
+		return 2
+	}
+	return 1
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "keyturn",
+		Short:         "A key management service whose keys turn, with the AWS KMS API",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newDevCommand(), newServerCommand(), newSealCommand(), newKeysCommand(), newClockCommand(), newVersionCommand())
+	return root
+}

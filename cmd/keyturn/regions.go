@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+)
+
+// regions is the configured list of regions; a signature's scope must name one.
+type regions struct {
+	first string
+	all   map[string]bool
+}
+
+func (r regions) has(name string) bool { return r.all[name] }
+
+var regionPattern = regexp.MustCompile(`^([a-z]+-){2,3}\d+$`)
+
+// newRegions returns the list, by default of every public AWS region.
+func newRegions(names []string) (regions, error) {
+	if len(names) == 0 {
+		names = awsRegions
+	}
+	r := regions{first: names[0], all: make(map[string]bool, len(names))}
+	for _, n := range names {
+		if !regionPattern.MatchString(n) || len(n) > 32 {
+			return regions{}, fmt.Errorf("%q is no region name; one looks like %s", n, awsRegions[0])
+		}
+		r.all[n] = true
+	}
+	return r, nil
+}
+
+// awsRegions are the regions of AWS's partitions that are open to the public.
+var awsRegions = []string{
+	"us-east-1", "us-east-2", "us-west-1", "us-west-2", "af-south-1", "ap-east-1", "ap-east-2", "ap-northeast-1", "ap-northeast-2",
+	"ap-northeast-3", "ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4",
+	"ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ca-central-1", "ca-west-1", "eu-central-1", "eu-central-2", "eu-north-1",
+	"eu-south-1", "eu-south-2", "eu-west-1", "eu-west-2", "eu-west-3", "il-central-1", "me-central-1", "me-south-1", "mx-central-1",
+	"sa-east-1", "cn-north-1", "cn-northwest-1", "us-gov-east-1", "us-gov-west-1", "eusc-de-east-1",
+}

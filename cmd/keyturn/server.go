@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyturn/keyturn/internal/kms"
+	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/sigv4"
+	"github.com/keyturn/keyturn/internal/wire"
+)
+
+// dueJitter spreads rotations and deletions of keys that were made together.
+const dueJitter = 15 * time.Minute
+
+func newServerCommand() *cobra.Command {
+	var config, readyFile string
+	cmd := &cobra.Command{
+		Use:   "server --config FILE",
+		Short: "Run the server: TLS, a sealed store, signatures verified",
+		Long: `Run the server as a configuration file says, see docs/server.md. It listens with TLS, verifies every signature and
+confines every caller to its own account. Until key policies are enforced it accepts only the default one.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runServer(cmd, config, readyFile) },
+	}
+	cmd.Flags().StringVar(&config, "config", "", "configuration file (YAML)")
+	cmd.Flags().StringVar(&readyFile, "ready-file", "", "file to write the endpoint URL to once it is served")
+	return cmd
+}
+
+func runServer(cmd *cobra.Command, path, readyFile string) error {
+	if path == "" {
+		return usageError{errors.New("--config is missing")}
+	}
+	c, err := loadConfig(path)
+	if err != nil {
+		return err
+	}
+	regions, err := newRegions(c.Regions)
+	if err != nil {
+		return err
+	}
+	creds, err := c.credentials()
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
+	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+	hardenProcess(log)
+	verifier := sigv4.New(sigv4.Config{
+		Services: []string{"kms", "sts"}, Region: regions.has,
+		Lookup: func(_ context.Context, id string) (sigv4.Credential, error) {
+			cred, ok := creds[id]
+			if !ok {
+				return sigv4.Credential{}, sigv4.ErrUnknownAccessKey
+			}
+			return cred, nil
+		},
+	})
+	scheme := "http://"
+	var certs *certificates
+	if c.TLS != nil {
+		if certs, err = newCertificates(c.TLS, log, time.Now); err != nil {
+			return err
+		}
+		scheme = "https://"
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	a, err := openApp(cmd.Context(), appConfig{
+		DataDir: c.DataDir, Provider: c.provider, Log: log, Now: time.Now,
+		KMS:          kms.Config{DefaultPolicyOnly: true, MaxJitter: dueJitter},
+		Authenticate: wire.Verified(verifier, time.Now),
+	})
+	if err != nil {
+		return err
+	}
+	srv := wire.NewServer(a.Handler, log)
+	if certs != nil {
+		// Key exchange is Go's default, which prefers X25519MLKEM768.
+		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.get}
+	}
+	endpoint := scheme + l.Addr().String()
+	log.Info("serving", "endpoint", endpoint, "regions", c.Regions)
+	if readyFile != "" {
+		if err := writeFileWhole(readyFile, []byte(endpoint+"\n"), 0o600); err != nil {
+			return errors.Join(err, a.close())
+		}
+	}
+	return a.serve(cmd.Context(), l, srv)
+}
+
+// certificates serves the certificate in two files and reads them again when they change. A pair that cannot be read leaves the
+// old one in use.
+type certificates struct {
+	files tlsConfig
+	log   *slog.Logger
+	now   func() time.Time
+
+	mu      sync.Mutex
+	current *tls.Certificate
+	checked time.Time
+	stamp   [2]fileStamp
+}
+
+type fileStamp struct {
+	modified time.Time
+	size     int64
+}
+
+const certificateCheck = time.Second
+
+func newCertificates(files *tlsConfig, log *slog.Logger, now func() time.Time) (*certificates, error) {
+	c := &certificates{files: *files, log: log, now: now}
+	stamp, err := c.stat()
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate: %w", err)
+	}
+	pair, err := tls.LoadX509KeyPair(files.Certificate, files.Key)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate: %w", err)
+	}
+	c.current, c.stamp, c.checked = &pair, stamp, now()
+	return c, nil
+}
+
+func (c *certificates) stat() (stamp [2]fileStamp, err error) {
+	for i, path := range []string{c.files.Certificate, c.files.Key} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return stamp, err
+		}
+		stamp[i] = fileStamp{info.ModTime(), info.Size()}
+	}
+	return stamp, nil
+}
+
+// get is a tls.Config.GetCertificate.
+func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := c.now(); now.Sub(c.checked) >= certificateCheck {
+		c.checked = now
+		c.reload()
+	}
+	return c.current, nil
+}
+
+func (c *certificates) reload() {
+	stamp, err := c.stat()
+	if err == nil && stamp == c.stamp {
+		return
+	}
+	var pair tls.Certificate
+	if err == nil {
+		pair, err = tls.LoadX509KeyPair(c.files.Certificate, c.files.Key)
+	}
+	if err != nil {
+		// Both files are rarely replaced in one instant: try again at the next handshake after the next check.
+		c.log.Warn("the new certificate cannot be read; the old one stays in use", "error", err)
+		return
+	}
+	c.current, c.stamp = &pair, stamp
+	c.log.Info("certificate reloaded")
+}
+
+func newSealCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "seal", Short: "Keys that seal a server's root key", Args: noArgs}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "generate FILE",
+		Short: "Make a key file for a server's seal.key_file (mode 0600; never overwrites)",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{errors.New("the name of the file to make is missing")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := seal.CreateKeyFile(args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s made. Whoever has it and the data directory has every key; without it the data directory is lost. Keep a copy apart from both.\n", args[0])
+			return nil
+		},
+	})
+	return cmd
+}
