@@ -12,11 +12,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/smithy-go/logging"
 	"github.com/spf13/pflag"
 )
 
@@ -101,6 +103,7 @@ func (f *clientFlags) load(ctx context.Context, state imds.ClientEnableState) (a
 	options := []func(*config.LoadOptions) error{
 		config.WithEC2IMDSClientEnableState(state),
 		config.WithRetryer(newRetryer),
+		config.WithLogger(logging.Nop{}),
 	}
 	if f.region != "" {
 		options = append(options, config.WithRegion(f.region))
@@ -109,6 +112,9 @@ func (f *clientFlags) load(ctx context.Context, state imds.ClientEnableState) (a
 		options = append(options, config.WithSharedConfigProfile(f.profile))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if cfg.HTTPClient == nil { // there is one only with AWS_CA_BUNDLE
+		cfg.HTTPClient = awshttp.NewBuildableClient()
+	}
 	cfg.HTTPClient = boundedClient{cfg.HTTPClient}
 	return cfg, err
 }
@@ -200,4 +206,3 @@ func (c boundedClient) Do(r *http.Request) (*http.Response, error) {
 	}
 	return resp, err
 }
-

@@ -124,7 +124,7 @@ func TestQueryEnvelopes(t *testing.T) {
 		{Errorf(AccessDeniedException, "no <you>"), "<Type>Sender</Type><Code>AccessDeniedException</Code><Message>no &lt;you&gt;</Message>"},
 		{New(KMSInternalException), "<Type>Receiver</Type><Code>KMSInternalException</Code><Message></Message>"},
 	} {
-		got := string(AppendQueryError(nil, "n", "id", tt.err))
+		got := string(AppendQueryError(nil, "n", "id", tt.err.Code.Status(), tt.err))
 		if want := `<ErrorResponse xmlns="n"><Error>` + tt.want + `</Error><RequestId>id</RequestId></ErrorResponse>`; got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}

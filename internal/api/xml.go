@@ -128,10 +128,10 @@ func AppendQueryResponse(dst []byte, namespace, operation, requestID string, res
 	return closeElement(closeElement(dst, "ResponseMetadata"), operation+"Response")
 }
 
-// AppendQueryError appends the whole XML document that reports e in the AWS Query protocol.
-func AppendQueryError(dst []byte, namespace, requestID string, e *Error) []byte {
+// AppendQueryError appends the whole XML document that reports e, sent with an HTTP status, in the AWS Query protocol.
+func AppendQueryError(dst []byte, namespace, requestID string, status int, e *Error) []byte {
 	fault := "Sender"
-	if e.Code.Status() >= 500 {
+	if status >= 500 {
 		fault = "Receiver"
 	}
 	dst = openElement(openDocument(dst, "ErrorResponse", namespace), "Error")

@@ -96,8 +96,8 @@ func (s *scratch) parseQueryForm(in *Input) error {
 			c.contentSHA256 = p.value
 		}
 	}
-	names := []string{paramAlgorithm, paramCredential, paramSignature, paramSignedHeaders, paramDate, paramExpires}
-	values := []string{alg, credential, signature, c.signedHeaders, c.stamp, c.expires}
+	names := []string{paramAlgorithm, paramCredential, paramSignature, paramSignedHeaders, paramDate}
+	values := []string{alg, credential, signature, c.signedHeaders, c.stamp}
 	if m := missing("AWS query-string parameters must include '%s'. ", names, values); m != "" {
 		return errIncomplete(m + " Re-examine the query-string parameters.")
 	}

@@ -302,7 +302,7 @@ func TestRefuseQueryForm(t *testing.T) {
 		}(), CodeInvalid, mismatch},
 		{"semicolon is no separator", with(func(d *draft) { d.extra = "&A=1%3BB=2" }), "", ""},
 	}
-	for _, p := range []string{paramAlgorithm, paramCredential, paramSignature, paramSignedHeaders, paramDate, paramExpires} {
+	for _, p := range []string{paramAlgorithm, paramCredential, paramSignature, paramSignedHeaders, paramDate} {
 		cases = append(cases, refusal{"without " + p, without(p), CodeIncomplete, "AWS query-string parameters must include '" + p +
 			"'. Re-examine the query-string parameters."})
 	}

@@ -86,6 +86,6 @@ func (x *exchange) writeQueryError(e *api.Error) {
 	if status == http.StatusRequestEntityTooLarge {
 		x.w.Header().Set("Connection", "close")
 	}
-	x.out = api.AppendQueryError(x.out[:0], api.STSNamespace, x.requestID, e)
+	x.out = api.AppendQueryError(x.out[:0], api.STSNamespace, x.requestID, status, e)
 	x.write(status, xmlTypeHeader)
 }
