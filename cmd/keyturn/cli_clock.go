@@ -43,6 +43,8 @@ Without an endpoint in --endpoint or the AWS environment it is that of keyturn d
 		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
+
+		SuggestionsMinimumDistance: 2,
 	}
 	cmd.SetFlagErrorFunc(flagError)
 	flags.register(cmd.PersistentFlags())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"net"
@@ -25,9 +26,13 @@ import (
 const (
 	// devEndpoint is where keyturn dev listens unless told otherwise.
 	devEndpoint = "http://127.0.0.1:4599"
-	// localName serves as access key ID and secret towards loopback endpoints if there are no credentials: keyturn dev takes any.
-	localName     = "keyturn"
-	localRegion   = "us-east-1"
+	// localAccessKey and localSecret are for loopback endpoints if there are no credentials: keyturn dev takes any.
+	localAccessKey = "keyturn"
+	localSecret    = "keyturn-needs-no-secret"
+	localRegion    = "us-east-1"
+	// minFIPSSecret is the length below which a signature's first HMAC key, "AWS4" and the secret, has less than the 112 bits
+	// that SP 800-131A wants.
+	minFIPSSecret = 10
 	maxAnswerSize = 8 << 20 // bytes of one answer
 )
 
@@ -76,7 +81,7 @@ func (f *clientFlags) connect(ctx context.Context, fallback string) (*connection
 		}
 		// The chain ends at EC2 if nothing else is configured.
 		if aws.IsCredentialsProvider(cfg.Credentials, (*ec2rolecreds.Provider)(nil)) {
-			cfg.Credentials = credentials.NewStaticCredentialsProvider(localName, localName, "")
+			cfg.Credentials = credentials.NewStaticCredentialsProvider(localAccessKey, localSecret, "")
 		}
 	} else {
 		if cfg, err = f.load(ctx, imds.ClientDefaultEnableState); err != nil {
@@ -86,9 +91,14 @@ func (f *clientFlags) connect(ctx context.Context, fallback string) (*connection
 			return nil, withHint(errors.New("no region is chosen"), "give --region or AWS_REGION; for keyturn on this machine: --endpoint "+devEndpoint)
 		}
 	}
-	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+	creds, err := cfg.Credentials.Retrieve(ctx)
+	if err != nil {
 		return nil, withHint(&plainError{fmt.Errorf("no credentials: %w", err)},
 			"give --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for keyturn on this machine: --endpoint "+devEndpoint)
+	}
+	if fips140.Enforced() && len(creds.SecretAccessKey) < minFIPSSecret {
+		return nil, withHint(errors.New("the secret access key is too short for FIPS 140-3 mode, in which HMAC keys have at least 112 bits"),
+			fmt.Sprintf("use one of at least %d characters: towards keyturn dev any will do", minFIPSSecret))
 	}
 	c := &connection{cfg: cfg, endpoint: endpoint}
 	c.kms = kms.NewFromConfig(cfg, func(o *kms.Options) {

@@ -97,10 +97,23 @@ func errorCode(err error) string {
 	return ""
 }
 
+// afterError is an error that came after something was done, which the reader has to know.
+type afterError struct {
+	done string
+	err  error
+}
+
+func (e *afterError) Error() string { return e.done + ": " + e.err.Error() }
+func (e *afterError) Unwrap() error { return e.err }
+
 // explain words an error of a call to endpoint ("" for the one of AWS) for people, and adds a hint where there is one to give.
 func explain(err error, endpoint string) error {
 	if err == nil || errors.As(err, new(hintError)) || errors.As(err, new(usageError)) {
 		return err
+	}
+	var after *afterError
+	if errors.As(err, &after) {
+		return &afterError{after.done, explain(after.err, endpoint)}
 	}
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("interrupted: %w", context.Canceled)

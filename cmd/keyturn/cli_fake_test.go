@@ -16,10 +16,10 @@ import (
 
 // fakeKMS answers each operation, by its X-Amz-Target without the service, with an HTTP status and a body, and keeps the requests.
 type fakeKMS struct {
-	url     string
-	answers map[string]func(in map[string]any) (status int, body string)
+	url string
 
 	mu       sync.Mutex
+	answers  map[string]func(in map[string]any) (status int, body string)
 	requests []fakeRequest
 }
 
@@ -50,9 +50,10 @@ func (f *fakeKMS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	f.requests = append(f.requests, fakeRequest{op, in, r.Header.Clone(), r.URL.Path})
+	h := f.answers[op]
 	f.mu.Unlock()
 	status, answer := http.StatusBadRequest, `{"__type":"UnknownOperationException"}`
-	if h := f.answers[op]; h != nil {
+	if h != nil {
 		status, answer = h(in)
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
@@ -60,7 +61,14 @@ func (f *fakeKMS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, answer) //nolint:errcheck // the client's business
 }
 
-// calls returns how often op was asked for, each with its input.
+// answer changes the answer of an operation. Requests of a command that has been given up may still be on their way.
+func (f *fakeKMS) answer(op string, h func(in map[string]any) (status int, body string)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answers[op] = h
+}
+
+// calls returns the requests for op, in order.
 func (f *fakeKMS) calls(op string) (list []fakeRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

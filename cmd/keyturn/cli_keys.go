@@ -32,6 +32,8 @@ neither region nor credentials. A KEY is a key ID, a key ARN, or an alias, with 
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
 		SilenceUsage:  true,
+
+		SuggestionsMinimumDistance: 2,
 	}
 	cmd.SetFlagErrorFunc(flagError)
 	flags.register(cmd.PersistentFlags())

@@ -175,7 +175,7 @@ func listAliases(ctx context.Context, client *kms.Client, key *string) (map[stri
 func readKeys(ctx context.Context, client *kms.Client, list []listedKey, stderr io.Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	step, finish := func() {}, func() {}
+	step, finish := func() {}, func(error) {}
 	if len(list) > progressMin && isTerminal(stderr) {
 		step, finish = startProgress(stderr, "reading keys", int64(len(list)))
 	}
@@ -199,8 +199,9 @@ func readKeys(ctx context.Context, client *kms.Client, list []listedKey, stderr 
 	}
 	close(next)
 	workers.Wait()
-	finish()
-	return context.Cause(ctx)
+	err := context.Cause(ctx)
+	finish(err)
+	return err
 }
 
 func (k *listedKey) read(ctx context.Context, client *kms.Client) error {

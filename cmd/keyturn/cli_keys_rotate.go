@@ -52,7 +52,7 @@ decrypted. A key can be rotated on demand 25 times; automatic rotation does not 
 			}
 			r, err := rotateKey(cmd.Context(), c.kms, m)
 			if err != nil {
-				return explainRotation(c, err)
+				return c.explain(err)
 			}
 			if flags.output == jsonOutput {
 				return writeJSON(cmd.OutOrStdout(), r)
@@ -62,14 +62,15 @@ decrypted. A key can be rotated on demand 25 times; automatic rotation does not 
 	}
 }
 
-func explainRotation(c *connection, err error) error {
+// rotationHint adds to what RotateKeyOnDemand refuses what to do instead.
+func rotationHint(err error) error {
 	switch api.ErrorCode(errorCode(err)) {
 	case api.UnsupportedOperationException:
-		return withHint(c.explain(err), "only symmetric encryption keys that you manage can be rotated; to replace another, create a new key and point the alias at it")
+		return withHint(explain(err, ""), "only symmetric encryption keys that you manage can be rotated; to replace another, create a new key and point the alias at it")
 	case api.LimitExceededException:
-		return withHint(c.explain(err), "automatic rotation has no such limit: turn it on with EnableKeyRotation")
+		return withHint(explain(err, ""), "automatic rotation has no such limit: turn it on with EnableKeyRotation")
 	}
-	return c.explain(err)
+	return err
 }
 
 // rotateKey rotates the key and waits for it a while.
@@ -77,11 +78,11 @@ func rotateKey(ctx context.Context, client rotationClient, m *types.KeyMetadata)
 	r := &rotatedKey{KeyID: *m.KeyId, ARN: *m.Arn, Previous: aws.ToString(m.CurrentKeyMaterialId), OnDemandMax: onDemandLimit}
 	// Sent once: an answer that gets lost must not use up another of the key's rotations.
 	if _, err := client.RotateKeyOnDemand(ctx, &kms.RotateKeyOnDemandInput{KeyId: m.KeyId}, once); err != nil {
-		return nil, err
+		return nil, rotationHint(err)
 	}
 	var err error
 	if r.Current, err = awaitRotation(ctx, client, r.KeyID, r.Previous); err != nil {
-		return nil, fmt.Errorf("the rotation was accepted, but what became of it could not be read: %w", err)
+		return nil, &afterError{"the rotation was accepted, but what became of it could not be read", err}
 	}
 	r.InProgress = r.Current == ""
 	n, err := countOnDemand(ctx, client, r.KeyID)
@@ -89,7 +90,7 @@ func rotateKey(ctx context.Context, client rotationClient, m *types.KeyMetadata)
 	case err == nil:
 		r.OnDemandUsed = &n
 	case errorCode(err) == "":
-		return nil, fmt.Errorf("the key was rotated, but its rotations could not be listed: %w", err)
+		return nil, &afterError{"the key was rotated, but its rotations could not be counted", err}
 	}
 	return r, nil
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/jedib0t/go-pretty/v6/progress"
 )
 
-// startProgress draws a progress bar on w until finish is called, which clears nothing: the bar stays at where it got. step
+// startProgress draws a progress bar on w until finish is called with how it went, after which nothing is drawn any more. step
 // counts one, from any goroutine.
-func startProgress(w io.Writer, what string, total int64) (step, finish func()) {
+func startProgress(w io.Writer, what string, total int64) (step func(), finish func(error)) {
 	bar := progress.NewWriter()
 	bar.SetOutputWriter(w)
 	bar.SetAutoStop(true)
@@ -20,9 +20,13 @@ func startProgress(w io.Writer, what string, total int64) (step, finish func()) 
 		bar.Render()
 		close(drawn)
 	}()
-	return func() { tracker.Increment(1) }, func() {
-		// A tracker that is done ends Render, also if it has not begun yet.
-		tracker.MarkAsDone()
+	return func() { tracker.Increment(1) }, func(err error) {
+		// Either ends Render, also if it has not begun yet.
+		if err != nil {
+			tracker.MarkAsErrored()
+		} else {
+			tracker.MarkAsDone()
+		}
 		<-drawn
 	}
 }

@@ -149,8 +149,9 @@ func printDevBanner(cmd *cobra.Command, f devFlags, endpoint, region string) {
 	}
 	fmt.Fprintf(out, "\n  export AWS_ENDPOINT_URL_KMS=%s AWS_ENDPOINT_URL_STS=%s\n", endpoint, endpoint)
 	if f.strict {
-		fmt.Fprintf(out, "  export AWS_SHARED_CREDENTIALS_FILE=%s AWS_PROFILE=%s AWS_REGION=%s\n\n", filepath.Join(f.dataDir, credentialsFile), devProfile, region)
+		fmt.Fprintf(out, "  export AWS_SHARED_CREDENTIALS_FILE=%s AWS_PROFILE=%s\n", filepath.Join(f.dataDir, credentialsFile), devProfile)
 	} else {
-		fmt.Fprintf(out, "  export AWS_ACCESS_KEY_ID=keyturn AWS_SECRET_ACCESS_KEY=keyturn AWS_REGION=%s\n\n", region)
+		fmt.Fprintln(out, "  export AWS_ACCESS_KEY_ID=keyturn AWS_SECRET_ACCESS_KEY=needs-no-secret")
 	}
+	fmt.Fprintf(out, "  export AWS_REGION=%s AWS_DEFAULT_REGION=%s\n\n", region, region)
 }

@@ -17,7 +17,8 @@ const (
 	maxRotationDays = 2560
 )
 
-// calendarUnits are the units that time.ParseDuration does not know. A year has 365 days, as in a rotation period.
+// calendarUnit returns the length of a unit that time.ParseDuration does not know, 0 for all others. A year has 365 days, as the
+// default rotation period has.
 func calendarUnit(unit string) time.Duration {
 	switch unit {
 	case "y":

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
 
@@ -100,5 +99,3 @@ func (s *testServer) post(t *testing.T, target, body string) (status int, answer
 	req.Header.Set("X-Amz-Target", target)
 	return do(t, req)
 }
-
-func str[T ~string](v T) *string { return aws.String(string(v)) }

@@ -96,14 +96,6 @@ func checkEnums[T enum[T]](c *validator, name string, required bool, v []T, list
 	}
 }
 
-// checkStrMap checks the number of entries of a map. Its entries are never repeated.
-func (c *validator) checkStrMap(name string, required bool, v map[string]string, r *rule) {
-	c.checkPresent(name, required, v != nil)
-	if v != nil && r != nil {
-		c.checkLength(name, int64(len(v)), &rule{min: r.min, max: r.max, sensitive: true}, func() string { return "" })
-	}
-}
-
 func checkStruct[T any, P interface {
 	*T
 	validatable

@@ -15,7 +15,7 @@ const (
 
 // parseInteger returns the value of a JSON number if it is an integer within int64, in any notation: 10, 1.0, 1e1.
 func parseInteger(raw []byte) (int64, bool) {
-	if len(raw) < 19 && bytes.IndexAny(raw, ".eE") < 0 {
+	if len(raw) < 19 && !bytes.ContainsAny(raw, ".eE") {
 		n, err := strconv.ParseInt(string(raw), 10, 64)
 		return n, err == nil
 	}

@@ -138,7 +138,7 @@ func must[R any](t checker, b *bench, op string, req api.Request) *R {
 	if err != nil {
 		t.Fatalf("%s: %v", op, err)
 	}
-	r, ok := resp.(*R)
+	r, ok := any(resp).(*R)
 	if !ok {
 		t.Fatalf("%s: response of type %T", op, resp)
 	}

@@ -22,6 +22,7 @@ const anyMessage = "*"
 type model struct {
 	now       time.Time
 	keys      map[string]*modelKey
+	order     []string // IDs of all keys ever, in the order they were made
 	aliases   map[string]*modelAlias
 	blobs     []modelBlob
 	gone      []string // IDs of deleted keys

@@ -50,10 +50,12 @@ func (r *Runner) advanceClock(shifted *clock.Shifted) *service.Op {
 			if shifted == nil {
 				return nil, api.Errorf(api.UnsupportedOperationException, "The clock can be advanced only in 'keyturn dev'.")
 			}
-			target := tx.Now.Add(time.Duration(q.Seconds.V) * time.Second)
-			if shifted.OffsetAt(target) > maxOffset {
+			// Nothing else runs meanwhile, so the plan runs once and the offset is what the whole time passed adds to.
+			by := time.Duration(q.Seconds.V) * time.Second
+			if by > maxOffset-shifted.Offset() {
 				return nil, api.Errorf(api.ValidationException, "The clock cannot be more than 250 years ahead of real time.")
 			}
+			target, offset := tx.Now.Add(by), shifted.Offset()+by
 			resp := &api.AdvanceClockResponse{Now: api.Some(target), Events: []api.ClockEvent{}}
 			count, err := r.runUntil(tx.Context(), shifted, tx.Now, target, func(e api.ClockEvent) {
 				if len(resp.Events) < maxEvents {
@@ -71,7 +73,6 @@ func (r *Runner) advanceClock(shifted *clock.Shifted) *service.Op {
 			if c == nil {
 				c = new(record.Clock)
 			}
-			offset := shifted.OffsetAt(target)
 			c.Offset = int64(offset)
 			tx.Put(c)
 			shifted.SetOffset(offset)

@@ -1,0 +1,53 @@
+# Everything but `conformance` needs only Go. The slower forms are for before a change is called done.
+
+GO      ?= go
+FUZZTIME ?= 10s
+ROUNDS  ?= 200
+
+# Packages whose tests run under the race detector: those where goroutines share something.
+RACE = ./internal/store/... ./internal/audit ./internal/seal ./internal/sigv4 ./internal/service ./internal/kms ./internal/schedule ./internal/wire ./cmd/keyturn
+
+.PHONY: build test fips race race-full crash fuzz fuzz-full conformance lint cross bench bench-full generate
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o keyturn ./cmd/keyturn
+
+test:
+	$(GO) test ./...
+
+# The same tests where the standard library refuses every algorithm that FIPS 140-3 does not approve.
+fips:
+	GODEBUG=fips140=only $(GO) test ./internal/xaes ./internal/keys ./internal/seal ./internal/record ./internal/sigv4 ./internal/audit ./internal/service ./internal/kms ./internal/schedule ./internal/store/...
+
+race:
+	$(GO) test -race -short $(RACE)
+
+race-full:
+	$(GO) test -race ./...
+
+crash:
+	$(GO) test ./crashtest -count=1 -timeout 30m -run TestCrash -rounds=$(ROUNDS)
+
+fuzz:
+	./scripts/fuzz $(FUZZTIME)
+
+fuzz-full:
+	./scripts/fuzz 5m
+
+conformance:
+	./conformance/run
+
+lint:
+	./scripts/lint
+
+cross:
+	./scripts/cross
+
+bench:
+	$(GO) run ./bench
+
+bench-full:
+	$(GO) run ./bench -full
+
+generate:
+	$(GO) generate ./...

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "time"
+
+// cpuTime is not known here; the columns that need it show 0.
+func cpuTime(int) (time.Duration, error) { return 0, nil }

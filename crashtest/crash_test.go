@@ -1,0 +1,171 @@
+package crashtest
+
+import (
+	"context"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	roundsFlag = flag.Int("rounds", 0, "how often to crash; the default is KEYTURN_CRASH_ROUNDS, or 5")
+	seedFlag   = flag.Uint64("seed", 0, "choose operations and moments as the run with this seed did; the default is a new one")
+)
+
+func rounds(t *testing.T) int {
+	if *roundsFlag > 0 {
+		return *roundsFlag
+	}
+	if s := os.Getenv("KEYTURN_CRASH_ROUNDS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			t.Fatalf("KEYTURN_CRASH_ROUNDS is %q, not a number of rounds", s)
+		}
+		return n
+	}
+	return 5
+}
+
+func seed() uint64 {
+	if *seedFlag != 0 {
+		return *seedFlag
+	}
+	return rand.Uint64()>>1 | 1
+}
+
+// TestCrash kills keyturn in the middle of a storm of calls, starts it again on what it left, and compares.
+func TestCrash(t *testing.T) {
+	path, total := binary(t), rounds(t)
+	w := newWorld(t)
+	for w.round = 1; w.round <= total+1; w.round++ {
+		w.oneRound(t, path, w.round > total)
+		if len(w.faults) > 0 {
+			w.fail(t)
+		}
+		if w.round%20 == 0 {
+			t.Logf("round %d: %d keys, %v", w.round, len(w.live), w.stats)
+		}
+	}
+	t.Logf("seed %d: %d crashes, %d keys, %v", w.seed, total, len(w.keys), w.stats)
+	if total >= 100 && (w.stats.doubted == 0 || w.stats.happened == 0 || w.stats.rotations == 0 || w.stats.deletions == 0) {
+		t.Errorf("too little happened for this to mean anything: %v", w.stats)
+	}
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{
+		seed: seed(), dir: filepath.Join(t.TempDir(), "data"), keys: make(map[string]*key), aliases: make(map[string]string),
+		calls: make(map[string]*call), log: auditLog{events: make(map[string]bool), requests: make(map[string]bool)},
+	}
+	t.Logf("seed %d", w.seed)
+	return w
+}
+
+// oneRound starts, verifies, and kills in a storm; or ends in good order, if it is the last.
+func (w *world) oneRound(t *testing.T, path string, last bool) {
+	r := rand.New(rand.NewPCG(w.seed, uint64(w.round)<<8|0xff))
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	for w.round > 1 && r.IntN(5) == 0 {
+		crashStart(t, path, w.dir, r)
+	}
+	p, err := launch(path, w.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.kill()
+	if err := p.await(); err != nil {
+		t.Fatalf("seed %d, round %d: start after a crash: %v", w.seed, w.round, err)
+	}
+	w.stats.starts++
+	w.stats.slowest = max(w.stats.slowest, time.Since(p.started))
+	c := newClient(p.endpoint)
+	defer c.close()
+	if w.round == 1 {
+		w.clock = time.Now().Add(-time.Minute)
+		w.horizon, w.clockRead = time.Now(), time.Now()
+	}
+	w.verify(ctx, p, c, r, last || w.round%20 == 0)
+	if len(w.faults) == 0 {
+		if last {
+			w.finish(t, ctx, p)
+		} else {
+			w.storm(p, c, r)
+		}
+	}
+	if log := p.stderr.String(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "panic") {
+		w.faults = append(w.faults, "the server's log has errors")
+	}
+	if len(w.faults) > 0 {
+		t.Logf("the server's log ends:\n%s", &p.stderr)
+	}
+}
+
+// finish ends the process as an operator does, and reads the whole log once more.
+func (w *world) finish(t *testing.T, ctx context.Context, p *process) {
+	if err := p.stop(ctx); err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.readAudit()
+	again := auditLog{}
+	lines, err := again.next(w.dir)
+	if err != nil || uint64(len(lines)) != w.log.seq {
+		w.fault("the log has %d lines (%v) and had %d", len(lines), err, w.log.seq)
+	}
+}
+
+// crashStart kills a start on its way.
+func crashStart(t *testing.T, path, dir string, r *rand.Rand) {
+	p, err := launch(path, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.kill()
+	timer := time.NewTimer(time.Duration(r.IntN(40_000)) * time.Microsecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.exited:
+		t.Errorf("keyturn ended by itself: %v\n%s", p.err, &p.stderr)
+	}
+}
+
+func (w *world) fail(t *testing.T) {
+	t.Helper()
+	const most = 20
+	for i, f := range w.faults {
+		if i == most {
+			t.Errorf("... and %d more", len(w.faults)-most)
+			break
+		}
+		t.Errorf("round %d: %s", w.round, f)
+	}
+	t.Fatalf("repeat with -seed=%d", w.seed)
+}
+
+// TestCrashWhileCreating kills the first start of all, which makes the store, its keys and the log. The next one must succeed.
+func TestCrashWhileCreating(t *testing.T) {
+	path, n := binary(t), rounds(t)
+	s := seed()
+	t.Logf("seed %d", s)
+	r := rand.New(rand.NewPCG(s, 0))
+	for i := range n {
+		dir := filepath.Join(t.TempDir(), strconv.Itoa(i))
+		crashStart(t, path, dir, r)
+		p, err := launch(path, dir)
+		if err == nil {
+			err = p.await()
+			p.kill()
+		}
+		if err != nil {
+			t.Fatalf("seed %d, crash %d: %v", s, i, err)
+		}
+	}
+}
