@@ -1,5 +1,6 @@
 // What the JavaScript tests share: clients for the two servers, and the clock that keyturn dev lets a test turn.
 import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { KMSClient, CreateKeyCommand, GenerateRandomCommand } from '@aws-sdk/client-kms';
 import { STSClient } from '@aws-sdk/client-sts';
@@ -8,8 +9,6 @@ export const region = 'eu-central-1';
 export const defaultAccount = '000000000000';
 export const noSuchKey = '00000000-0000-4000-8000-000000000000';
 export const dayMs = 24 * 60 * 60 * 1000;
-
-let accounts = 200_000_000_001;
 
 // Caller is one identity on one server.
 class Caller {
@@ -54,7 +53,7 @@ class Caller {
 }
 
 // trusting returns a caller on the trusting server, in an account that nobody has used yet.
-export function trusting(account = String(accounts++)) {
+export function trusting(account = String(randomInt(100_000_000_000, 1_000_000_000_000 - 1))) {
   return new Caller(process.env.KEYTURN_TRUSTING, { accessKeyId: account, secretAccessKey: 'anything' }, account);
 }
 

@@ -74,7 +74,7 @@ func TestMaterialID(t *testing.T) {
 	}
 }
 
-const goldenMaterialID = "GOLDEN"
+const goldenMaterialID = "a01f29b13a8a2b61af4c8ddd126c231967522712acbdd4b18d2ba53f22640592"
 
 func FuzzParseKeyID(f *testing.F) {
 	f.Add("1234abcd-12ab-34cd-56ef-1234567890ab")

@@ -31,6 +31,9 @@ func (p *Pipeline) fill(r *audit.Record, op *Op, call *Call, out *outcome, event
 		ReadOnly: op.Kind == Read || op.Kind == Crypto, EventType: audit.APICall, ManagementEvent: true,
 		RecipientAccountID: call.Caller.Account, Resources: r.Resources[:0],
 	}
+	if op.Kind == Internal {
+		r.EventType = audit.ServiceEvent
+	}
 	if call.TLS != nil {
 		r.TLS = *call.TLS
 		r.TLS.ClientProvidedHostHeader = call.Host
