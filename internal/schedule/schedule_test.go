@@ -417,6 +417,11 @@ func TestFailingEvent(t *testing.T) {
 	if n := len(s.rotations(bad)); n != 1 {
 		t.Errorf("the key that was mended has rotated %d times, want once", n)
 	}
+	for l := range s.sink.Since(1) {
+		if strings.Contains(string(l.JSON), "RotateKey") && strings.Contains(string(l.JSON), bad) {
+			t.Logf("%s", l.JSON)
+		}
+	}
 	if n := s.serviceEvents()["RotateKey"]; n != 21 {
 		t.Errorf("%d RotateKey events, want 21", n)
 	}
