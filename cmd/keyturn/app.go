@@ -81,6 +81,14 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if !created {
+		// A crash during the first start may have left a store with nothing in it: as good as none.
+		first, err := raw.Scan(ctx, "", "", 1)
+		if err != nil {
+			return nil, err
+		}
+		created = len(first) == 0
+	}
 	provider, err := c.Provider(created)
 	if err != nil {
 		return nil, err

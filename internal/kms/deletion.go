@@ -61,6 +61,9 @@ func sweepKey() *service.Op {
 				}},
 				{record.KeyAliasesPrefix(q.Owner, q.KeyID), func(rest string) string { return record.AliasesPrefix(q.Owner) + rest }},
 			} {
+				if room == 0 {
+					break
+				}
 				entries, err := tx.Scan(list.prefix, "", room)
 				if err != nil {
 					return nil, err

@@ -27,13 +27,8 @@ func rotates(k *record.Key) error {
 	return nil
 }
 
-// addMaterial draws new material for the key and makes it the current one. The key is changed, and yet to be put.
-func addMaterial(tx *service.Tx, k *record.Key, rotation record.RotationType) error {
-	spec := keys.SpecByName(k.Spec)
-	return addGivenMaterial(tx, k, rotation, tx.Now, spec.NewMaterial())
-}
-
-func addGivenMaterial(tx *service.Tx, k *record.Key, rotation record.RotationType, at time.Time, secret []byte) error {
+// addMaterial gives the key new material and makes it the current one. The key is changed, and yet to be put.
+func addMaterial(tx *service.Tx, k *record.Key, rotation record.RotationType, at time.Time, secret []byte) error {
 	keyID, _ := keys.ParseKeyID(k.ID)
 	id, err := keys.NewMaterialID(secret, keyID)
 	if err != nil {
@@ -57,7 +52,20 @@ func addGivenMaterial(tx *service.Tx, k *record.Key, rotation record.RotationTyp
 // rotate turns the key: new current material, and the audit record of it.
 func rotate(tx *service.Tx, k *record.Key, rotation record.RotationType) error {
 	previous := k.Current
-	if err := addMaterial(tx, k, rotation); err != nil {
+	old, err := material(tx, k, previous)
+	if err != nil {
+		return err
+	}
+	if old == nil {
+		return errNoMaterial(previous)
+	}
+	// Dates follow the order of the commits, also when this rotation was stamped before the last one.
+	at := tx.Now
+	if at.Before(old.Created) {
+		at = old.Created
+	}
+	spec := keys.SpecByName(k.Spec)
+	if err := addMaterial(tx, k, rotation, at, spec.NewMaterial()); err != nil {
 		return err
 	}
 	tx.Put(k)

@@ -81,7 +81,7 @@ func (k *KMS) planSeed(tx *service.Tx, q *Seed, _ []service.Target) (*service.No
 		if len(m.Secret) != keys.SymmetricMaterialSize {
 			return nil, api.Errorf(api.ValidationException, "key %s: a material has %d bytes, not %d", q.ID, len(m.Secret), keys.SymmetricMaterialSize)
 		}
-		if err := addGivenMaterial(tx, key, m.Rotation, m.Date, m.Secret); err != nil {
+		if err := addMaterial(tx, key, m.Rotation, m.Date, m.Secret); err != nil {
 			return nil, err
 		}
 		if m.Rotation == record.OnDemand {

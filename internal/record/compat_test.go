@@ -97,6 +97,11 @@ func TestHostileRecords(t *testing.T) {
 	}
 	for name, text := range tests {
 		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if v := recover(); v != nil {
+					t.Errorf("panic: %v", v)
+				}
+			}()
 			for _, key := range []string{"k/111122223333/eu-central-1/", "m/111122223333/eu-central-1//", "a/111122223333/eu-central-1/", "t/111122223333/eu-central-1/"} {
 				r, err := Decode(key, append([]byte{schema}, text...))
 				if err != nil {

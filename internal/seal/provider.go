@@ -126,6 +126,11 @@ func CreateKeyFile(path string) error {
 	if err != nil {
 		return fmt.Errorf("creating the key file %s: %w", path, err)
 	}
+	// The name must be on the disk before a store is sealed with what it names. Not every system can sync a folder.
+	if dir, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = dir.Sync()
+		_ = dir.Close()
+	}
 	return nil
 }
 

@@ -78,7 +78,7 @@ func (s *Store) openValue(key string, sealed []byte) ([]byte, error) {
 	if version == 0 || int64(version) > int64(len(s.ring.versions)) {
 		return nil, s.note(fmt.Errorf("%w: value of %s is sealed by keyring version %d, which does not exist", ErrDamaged, key, version))
 	}
-	plain, err := s.ring.versions[version-1].aead.Open(nil, sealed[headerSize:], additionalData(sealed, key))
+	plain, err := s.ring.versions[version-1].aead.Open(make([]byte, 0, len(sealed)), sealed[headerSize:], additionalData(sealed, key))
 	if err != nil {
 		return nil, s.note(fmt.Errorf("%w: value of %s does not open", ErrDamaged, key))
 	}

@@ -172,7 +172,11 @@ func (*Provision) Error() string { return "service: target is yet to be made" }
 // run takes one operation from resolving to the audit record. The error is an *api.Error.
 func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call *Call, q *Q) (*R, error) {
 	provisioned := false
-	for range maxAttempts {
+	for attempt := range maxAttempts {
+		if attempt > 0 && call.at.IsZero() && d.Kind != Control {
+			// What won meanwhile may be dated later than the first attempt: dates must follow the order of the commits.
+			call.Now = p.clock.Now()
+		}
 		tx := p.begin(ctx, call, d.Kind)
 		targets, err := resolve(tx, d, q)
 		if pr := (*Provision)(nil); errors.As(err, &pr) && !provisioned {

@@ -1,0 +1,131 @@
+// Package internal_test checks which package may import which.
+package internal_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/keyturn/keyturn/"
+
+// allowed lists, for each package, the packages of this module it may import, tests left out. A new edge is a decision: leaves
+// import no adapter and little of each other; engines import their interface only; only the command sees everything.
+var allowed = map[string]string{
+	// Leaves.
+	"internal/api":    "",
+	"internal/audit":  "",
+	"internal/clock":  "",
+	"internal/keys":   "internal/xaes",
+	"internal/policy": "",
+	"internal/record": "internal/keys internal/xaes",
+	"internal/seal":   "internal/keys internal/store internal/xaes",
+	"internal/sigv4":  "",
+	"internal/store":  "",
+	"internal/xaes":   "",
+
+	// Engines, and what tests them.
+	"internal/store/boltstore": "internal/store",
+	"internal/store/memstore":  "internal/store",
+	"internal/store/storetest": "internal/store",
+
+	// The pipeline, and the operations.
+	"internal/service": "internal/api internal/audit internal/clock internal/keys internal/record internal/store",
+	"internal/kms":     "internal/api internal/audit internal/keys internal/policy internal/record internal/service",
+	"internal/sts":     "internal/api internal/service",
+
+	// What drives them.
+	"internal/schedule": "internal/api internal/audit internal/clock internal/kms internal/record internal/service internal/store",
+	"internal/wire":     "internal/api internal/audit internal/service internal/sigv4",
+
+	// Tools.
+	"internal/api/gen": "",
+	"cmd/keyturn":      "*",
+}
+
+// banned lists what a package, with all it imports, must not reach.
+var banned = map[string][]string{
+	"internal/service":  {"net/http", module + "internal/store/"},
+	"internal/kms":      {"net/http", module + "internal/store/"},
+	"internal/sts":      {"net/http", module + "internal/store/"},
+	"internal/schedule": {"net/http", module + "internal/store/"},
+	"internal/policy":   {"net/http", "os/exec"},
+	"internal/keys":     {"net/http", "os/exec", "log"},
+	"internal/xaes":     {"net/http", "os/exec", "log"},
+	"internal/record":   {"net/http", "os/exec", "log"},
+}
+
+// listed is what go list says of a package.
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+	CgoFiles   []string
+}
+
+func list(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps,CgoFiles", module+"...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.Bytes())
+	}
+	var packages []listed
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range list(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		seen[name] = true
+		edges, ok := allowed[name]
+		if !ok {
+			if len(p.Imports) > 0 { // a folder of tests has none
+				t.Errorf("%s is not in the table of allowed imports", name)
+			}
+			continue
+		}
+		for _, imp := range p.Imports {
+			own, ok := strings.CutPrefix(imp, module)
+			if ok && edges != "*" && !slices.Contains(strings.Fields(edges), own) {
+				t.Errorf("%s imports %s, which the table does not allow", name, own)
+			}
+		}
+		for _, edge := range strings.Fields(edges) {
+			if edge != "*" && !slices.Contains(p.Imports, module+edge) {
+				t.Errorf("%s does not import %s any more: take it out of the table", name, edge)
+			}
+		}
+		for _, dep := range p.Deps {
+			for _, ban := range banned[name] {
+				if dep == ban || strings.HasSuffix(ban, "/") && strings.HasPrefix(dep, ban) {
+					t.Errorf("%s reaches %s", name, dep)
+				}
+			}
+		}
+		if len(p.CgoFiles) > 0 {
+			t.Errorf("%s uses cgo: %v", name, p.CgoFiles)
+		}
+	}
+	for name := range allowed {
+		if !seen[name] {
+			t.Errorf("%s is in the table, but not there", name)
+		}
+	}
+}
