@@ -72,6 +72,7 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 	hardenProcess(log)
+	tuneRuntime()
 	c := appConfig{
 		DataDir: f.dataDir, Dev: true, Log: log, Now: time.Now,
 		Guard:        wire.HostGuard{Names: f.hosts, Remote: f.allowRemote}.Check,

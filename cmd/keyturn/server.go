@@ -55,6 +55,7 @@ func runServer(cmd *cobra.Command, path, readyFile string) error {
 	}
 	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
 	hardenProcess(log)
+	tuneRuntime()
 	verifier := sigv4.New(sigv4.Config{
 		Services: []string{"kms", "sts"}, Region: regions.has,
 		Lookup: func(_ context.Context, id string) (sigv4.Credential, error) {

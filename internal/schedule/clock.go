@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -105,7 +106,8 @@ func (r *Runner) runUntil(ctx context.Context, shifted *clock.Shifted, now, unti
 		}
 		shifted.SetOffset(offset)
 		switch {
-		case !done.Done:
+		case !done.Done: // then its entry is still there, and would be met again for ever
+			return count, fmt.Errorf("%s of key %s is due by its index but not by its record", d.Kind, d.KeyID)
 		case d.Kind == record.DueRotation:
 			count++
 			report(api.ClockEvent{Date: api.Some(at), Event: api.Some(api.ClockEventTypeRotateKey), KeyArn: api.Some(done.KeyARN), KeyMaterialId: api.Some(done.MaterialID)})

@@ -17,6 +17,7 @@ import (
 const (
 	pageSize = 100
 	workers  = 8 // due events run at once; their commits are combined by the engine
+	backOff  = time.Minute
 )
 
 // Runner runs due events.
@@ -25,12 +26,15 @@ type Runner struct {
 	jobs map[record.DueKind]*service.Op
 	log  *slog.Logger
 	tick time.Duration
+
+	mu     sync.Mutex
+	failed map[record.Due]time.Time // events that failed, and when to try them again
 }
 
 // New returns a Runner; Run starts it.
 func New(p *service.Pipeline, k *kms.KMS, log *slog.Logger) *Runner {
 	return &Runner{
-		p: p, log: log, tick: time.Second,
+		p: p, log: log, tick: time.Second, failed: make(map[record.Due]time.Time),
 		jobs: map[record.DueKind]*service.Op{
 			record.DueRotation: k.RotateKey, record.DueDeletion: k.DeleteKey, record.DueSweep: k.SweepKey,
 		},
@@ -54,7 +58,7 @@ func (r *Runner) Run(ctx context.Context) {
 }
 
 // RunDue runs everything that is due by the service's clock, dated now: what is overdue happens once. An event that fails is
-// logged and left for the next run; it holds nothing else up.
+// logged and tried again after a minute; it holds nothing else up.
 func (r *Runner) RunDue(ctx context.Context) error {
 	defer r.p.Shared()()
 	now := r.p.Clock().Now()
@@ -69,7 +73,11 @@ func (r *Runner) RunDue(ctx context.Context) error {
 		for range min(workers, len(page)) {
 			wg.Go(func() {
 				for d := range queue {
+					if !r.retry(d, now) {
+						continue
+					}
 					if _, err := r.run(ctx, d, now, 0); err != nil {
+						r.note(d, now)
 						r.log.Error("due event failed", "event", d.Kind, "key", record.KeyARN(d.Owner, d.KeyID), "error", err)
 					}
 				}
@@ -84,6 +92,23 @@ func (r *Runner) RunDue(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// retry tells whether an event may be tried now.
+func (r *Runner) retry(d record.Due, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at, ok := r.failed[d]; ok && now.Before(at) {
+		return false
+	}
+	delete(r.failed, d)
+	return true
+}
+
+func (r *Runner) note(d record.Due, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed[d] = now.Add(backOff)
 }
 
 // due returns the first entries after a store key that are due by a time, and the store key of the last.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -17,6 +18,16 @@ const (
 	valueV1    = 1
 	headerSize = 5
 )
+
+// reservedPrefix is that of the keys that belong to this package.
+const reservedPrefix = "sys/"
+
+func reserved(key string) error {
+	if strings.HasPrefix(key, reservedPrefix) {
+		return fmt.Errorf("seal: store key %q is reserved", key)
+	}
+	return nil
+}
 
 // Store is a store.Store whose values are sealed. Keys that start with "sys/" belong to this package.
 type Store struct {
@@ -87,14 +98,25 @@ func (s *Store) openValue(key string, sealed []byte) ([]byte, error) {
 
 // Get implements store.Store. A value that does not open is ErrDamaged.
 func (s *Store) Get(ctx context.Context, ks ...string) ([]store.Entry, error) {
+	for _, k := range ks {
+		if err := reserved(k); err != nil {
+			return nil, err
+		}
+	}
 	entries, err := s.raw.Get(ctx, ks...)
 	return s.openAll(entries, err)
 }
 
 // Scan implements store.Store. A value that does not open is ErrDamaged.
 func (s *Store) Scan(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error) {
-	entries, err := s.raw.Scan(ctx, prefix, after, limit)
-	return s.openAll(entries, err)
+	if !strings.HasPrefix(reservedPrefix, prefix) || limit < 1 {
+		entries, err := s.raw.Scan(ctx, prefix, after, limit)
+		return s.openAll(entries, err)
+	}
+	// The page may meet the one key that is not for the caller.
+	entries, err := s.raw.Scan(ctx, prefix, after, limit+1)
+	entries = slices.DeleteFunc(entries, func(e store.Entry) bool { return reserved(e.Key) != nil })
+	return s.openAll(entries[:min(len(entries), limit)], err)
 }
 
 func (s *Store) openAll(entries []store.Entry, err error) ([]store.Entry, error) {
@@ -113,8 +135,8 @@ func (s *Store) openAll(entries []store.Entry, err error) ([]store.Entry, error)
 func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Rev, error) {
 	writes := make([]store.Write, len(b.Writes))
 	for i, w := range b.Writes {
-		if strings.HasPrefix(w.Key, "sys/") {
-			return 0, fmt.Errorf("seal: store key %q is reserved", w.Key)
+		if err := reserved(w.Key); err != nil {
+			return 0, err
 		}
 		if !w.Delete {
 			sealed, err := s.seal(w.Key, w.Value)
@@ -133,7 +155,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Rev, error) {
 func (s *Store) Watch(ctx context.Context, prefix string, from store.Rev) iter.Seq2[store.Change, error] {
 	return func(yield func(store.Change, error) bool) {
 		for c, err := range s.raw.Watch(ctx, prefix, from) {
-			if err == nil && !c.Progress && !c.Deleted && !strings.HasPrefix(c.Key, "sys/") {
+			if err == nil && !c.Progress && !c.Deleted && reserved(c.Key) == nil {
 				c.Value, err = s.openValue(c.Key, c.Value)
 			}
 			if !yield(c, err) || err != nil {

@@ -25,7 +25,7 @@ func (p *Pipeline) fill(r *audit.Record, op *Op, call *Call, out *outcome, event
 	params.Reset()
 	result.Reset()
 	*r = audit.Record{
-		IdentityJSON: call.Caller.identity, EventTime: call.Now, EventSource: sources[op.Service], EventName: op.Name,
+		IdentityJSON: call.Caller.identity, EventTime: call.Now, EventSource: op.source, EventName: op.Name,
 		AWSRegion: call.Region, SourceIPAddress: call.SourceIP, UserAgent: call.UserAgent,
 		RequestParameters: params, ResponseElements: result, RequestID: call.RequestID, EventID: eventID,
 		ReadOnly: op.Kind == Read || op.Kind == Crypto, EventType: audit.APICall, ManagementEvent: true,

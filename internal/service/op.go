@@ -72,13 +72,14 @@ type Op struct {
 	// NewRequest returns an empty request to decode into. Nil for Internal operations.
 	NewRequest func() api.Request
 
+	source    string // the audit record's eventSource
 	run       func(ctx context.Context, p *Pipeline, call *Call, req any) (any, error)
 	auditForm func(req any, params *audit.Params)
 }
 
 // Op hides the types of a Def.
 func (d Def[Q, R]) Op(service string) *Op {
-	op := &Op{Service: service, Name: d.Name, Kind: d.Kind, Actions: d.Actions, Built: true}
+	op := &Op{Service: service, Name: d.Name, Kind: d.Kind, Actions: d.Actions, Built: true, source: sources[service]}
 	if _, ok := any(new(Q)).(api.Request); ok && d.Kind != Internal {
 		op.NewRequest = func() api.Request { return any(new(Q)).(api.Request) }
 	}
@@ -100,7 +101,7 @@ func (d Def[Q, R]) Op(service string) *Op {
 // Unbuilt stands for an operation of the model that this server does not have yet: it authenticates and audits as any other
 // and answers UnsupportedOperationException.
 func Unbuilt(m api.Operation) *Op {
-	op := &Op{Service: m.Service, Name: m.Name, Kind: Read, NewRequest: m.NewInput}
+	op := &Op{Service: m.Service, Name: m.Name, Kind: Read, NewRequest: m.NewInput, source: sources[m.Service]}
 	for _, p := range m.Permissions {
 		op.Actions = append(op.Actions, p.Action)
 	}

@@ -22,6 +22,8 @@ type outbox struct {
 	wake   chan struct{}
 	done   chan struct{}
 
+	first string // no entry of this run sorts before it
+
 	mu     sync.Mutex
 	next   uint64 // sequence of the next entry; only orders entries of one revision
 	queue  []outboxItem
@@ -48,6 +50,7 @@ const (
 func newOutbox(p *Pipeline, node string) *outbox {
 	o := &outbox{p: p, prefix: "o/" + node + "/", wake: make(chan struct{}, 1), done: make(chan struct{}), next: uint64(time.Now().UnixNano())}
 	o.idle = sync.NewCond(&o.mu)
+	o.first = fmt.Sprintf("%s%016x", o.prefix, o.next)
 	return o
 }
 
@@ -90,6 +93,7 @@ func (o *outbox) push(rev store.Rev, pending pendingRecords) {
 		if !o.recovered[it.key] {
 			o.queue = append(o.queue, it)
 		}
+		delete(o.recovered, it.key)
 	}
 	o.mu.Unlock()
 	o.signal()
@@ -142,14 +146,22 @@ func (o *outbox) loop() {
 func (o *outbox) drain(ctx context.Context) error {
 	o.mu.Lock()
 	rescan := o.rescan
+	if rescan {
+		o.rescan = false // one asked for from here on is another
+		o.busy++
+	}
 	o.mu.Unlock()
 	if rescan {
-		if err := o.recover(ctx); err != nil {
+		err := o.recover(ctx)
+		o.mu.Lock()
+		o.busy--
+		if err != nil {
+			o.rescan = true
+		}
+		o.mu.Unlock()
+		if err != nil {
 			return err
 		}
-		o.mu.Lock()
-		o.rescan = false
-		o.mu.Unlock()
 	}
 	for {
 		o.mu.Lock()
@@ -165,6 +177,9 @@ func (o *outbox) drain(ctx context.Context) error {
 			lines[i] = it.line
 		}
 		if _, err := o.p.sink.AppendSync(lines); err != nil {
+			o.mu.Lock()
+			o.rescan = true // they may be in the log
+			o.mu.Unlock()
 			return err
 		}
 		// From here on they are in the log: they must not be appended again, even if deleting fails.
@@ -260,9 +275,13 @@ func (o *outbox) recover(ctx context.Context) error {
 	// The queue may hold some of them too, or get them yet: commits of known outcome.
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.recovered = make(map[string]bool, len(left))
+	if o.recovered == nil {
+		o.recovered = make(map[string]bool, len(left))
+	}
 	for _, it := range left {
-		o.recovered[it.key] = true
+		if it.key >= o.first { // what an earlier run left is never pushed
+			o.recovered[it.key] = true
+		}
 	}
 	o.queue = slices.DeleteFunc(o.queue, func(it outboxItem) bool { return o.recovered[it.key] })
 	return nil
@@ -289,7 +308,7 @@ func (o *outbox) flush(ctx context.Context) error {
 
 func (o *outbox) close(ctx context.Context) error {
 	o.mu.Lock()
-	o.closing = true
+	o.closing, o.err = true, nil
 	o.mu.Unlock()
 	err := o.flush(ctx)
 	o.signal()

@@ -161,7 +161,8 @@ func (p *Pipeline) protect(ctx context.Context, op *Op, call *Call, req any) (re
 	return op.run(ctx, p, call, req)
 }
 
-// Provision is what Resolve returns when a target is made on first use: Op is run with Req, then the operation starts over.
+// Provision is what Resolve returns, as its error beside the targets, when a target is made on first use: once the targets are
+// allowed, Op is run with Req, then the operation starts over.
 type Provision struct {
 	Op  *Op
 	Req any
@@ -181,6 +182,9 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		targets, err := resolve(tx, d, q)
 		if pr := (*Provision)(nil); errors.As(err, &pr) && !provisioned {
 			provisioned = true
+			if err := p.allow(op, call, targets); err != nil {
+				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, err)
+			}
 			if _, err := p.DoInternal(ctx, pr.Op, record.Owner{Account: call.Caller.Account, Region: call.Region}, call.Now, 0, pr.Req); err != nil {
 				return nil, p.refuse(ctx, op, call, nil, err)
 			}
@@ -236,6 +240,18 @@ func resolve[Q, R any](tx *Tx, d *Def[Q, R], q *Q) ([]Target, error) {
 
 // admit authorizes every target; only when all are allowed does it tell which is missing.
 func (p *Pipeline) admit(op *Op, call *Call, targets []Target) error {
+	if err := p.allow(op, call, targets); err != nil {
+		return err
+	}
+	for i := range targets {
+		if targets[i].Missing != nil {
+			return targets[i].Missing
+		}
+	}
+	return nil
+}
+
+func (p *Pipeline) allow(op *Op, call *Call, targets []Target) error {
 	for i := range targets {
 		t := &targets[i]
 		if !slices.Contains(op.Actions, t.Action) {
@@ -246,11 +262,6 @@ func (p *Pipeline) admit(op *Op, call *Call, targets []Target) error {
 		}
 		if err := p.authorize(call, t); err != nil {
 			return err
-		}
-	}
-	for i := range targets {
-		if targets[i].Missing != nil {
-			return targets[i].Missing
 		}
 	}
 	return nil

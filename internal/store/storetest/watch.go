@@ -107,15 +107,20 @@ func testWatchProgress(t *testing.T, open Open) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
+		// Not faster than that: a watch that cannot keep up is another test's.
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
 		for {
 			select {
 			case <-stop:
 				return
-			default:
+			case <-tick.C:
 				mustCommitFrom(t, s, put("other", "x"))
 			}
 		}
 	})
+	defer wg.Wait()
+	defer close(stop)
 	var first store.Rev
 	for c, err := range s.Watch(patient(t), "none/", head) {
 		if err != nil || !c.Progress {
@@ -128,8 +133,6 @@ func testWatchProgress(t *testing.T, open Open) {
 			break
 		}
 	}
-	close(stop)
-	wg.Wait()
 }
 
 // mustCommitFrom is mustCommit for a goroutine that is not the test's own.
