@@ -89,6 +89,11 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 		created = len(first) == 0
 	}
+	if created {
+		if err := noAuditLog(c.DataDir); err != nil {
+			return nil, err
+		}
+	}
 	provider, err := c.Provider(created)
 	if err != nil {
 		return nil, err
@@ -127,6 +132,10 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	})
 	a.runner = schedule.New(a.pipeline, k, c.Log)
 	if c.Prepare != nil {
+		// What an earlier run left half done goes first.
+		if err := a.runner.RunDue(ctx); err != nil {
+			return nil, err
+		}
 		if err := c.Prepare(ctx, a.pipeline, k); err != nil {
 			return nil, err
 		}
@@ -147,6 +156,9 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, false, fmt.Errorf("making the data directory: %w", err)
 	}
+	if err := checkDataDir(c.DataDir); err != nil {
+		return nil, false, err
+	}
 	lock := flock.New(filepath.Join(c.DataDir, lockFile), flock.SetPermissions(0o600))
 	ok, err := lock.TryLock()
 	if err != nil {
@@ -158,13 +170,8 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	a.closers = append(a.closers, lock.Close)
 	path := filepath.Join(c.DataDir, storeFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		// Never begin anew where there was a store: everything encrypted under it would look lost for good.
-		segments, err := filepath.Glob(filepath.Join(c.DataDir, auditDir, "audit-*.jsonl"))
-		if err != nil {
+		if err := noAuditLog(c.DataDir); err != nil {
 			return nil, false, err
-		}
-		if len(segments) > 0 {
-			return nil, false, fmt.Errorf("%w: %s has an audit log but its store, %s, is missing", store.ErrDamaged, c.DataDir, storeFile)
 		}
 		created = true
 	}
@@ -174,6 +181,18 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	}
 	a.closers = append(a.closers, st.Close)
 	return st, created, nil
+}
+
+// noAuditLog refuses to begin anew where there was a store: everything encrypted under it would look lost for good.
+func noAuditLog(dataDir string) error {
+	segments, err := filepath.Glob(filepath.Join(dataDir, auditDir, "audit-*.jsonl"))
+	if err != nil {
+		return err
+	}
+	if len(segments) > 0 {
+		return fmt.Errorf("%w: %s has an audit log but its store, %s, is missing or empty", store.ErrDamaged, dataDir, storeFile)
+	}
+	return nil
 }
 
 func (a *app) openAudit(c appConfig, node string) (audit.Sink, *audit.SecurityLog, error) {
@@ -227,6 +246,8 @@ func (a *app) serve(ctx context.Context, l net.Listener, srv *http.Server) error
 	runnerDone := make(chan struct{})
 	go func() { defer close(runnerDone); a.runner.Run(runCtx) }()
 	served := make(chan error, 1)
+	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	srv.BaseContext = func(net.Listener) context.Context { return serveCtx }
 	go func() {
 		if srv.TLSConfig != nil {
 			served <- srv.ServeTLS(l, "", "")
@@ -242,7 +263,11 @@ func (a *app) serve(ctx context.Context, l net.Listener, srv *http.Server) error
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		err = srv.Shutdown(drain)
 		cancel()
+		if err != nil { // somebody is not done: cancel what still runs
+			err = errors.Join(err, srv.Close())
+		}
 	}
+	stopServing()
 	stopRunner()
 	<-runnerDone
 	if errors.Is(err, http.ErrServerClosed) {

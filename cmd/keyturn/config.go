@@ -117,6 +117,18 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
+// readSecret reads a file that nobody but its owner and group may read.
+func readSecret(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if openToAll(info, 0o007) {
+		return nil, fmt.Errorf("%s can be read or written by everybody (mode %v); take that away", path, info.Mode().Perm())
+	}
+	return readBounded(path, limit)
+}
+
 func relativeTo(dir, path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
@@ -145,6 +157,14 @@ func (c *serverConfig) check() error {
 	}
 	if c.Seal.KeyFile != "" && within(c.DataDir, c.Seal.KeyFile) {
 		return errors.New("seal.key_file must not be in data_dir: whoever gets one would have both")
+	}
+	if c.Seal.Passphrase != nil && c.Seal.Passphrase.File != "" && within(c.DataDir, c.Seal.Passphrase.File) {
+		return errors.New("seal.passphrase.file must not be in data_dir: whoever gets one would have both")
+	}
+	if c.TLS != nil {
+		if info, err := os.Stat(c.TLS.Key); err == nil && openToAll(info, 0o007) {
+			return fmt.Errorf("tls.key %s can be read or written by everybody (mode %v); take that away", c.TLS.Key, info.Mode().Perm())
+		}
 	}
 	return nil
 }
@@ -176,7 +196,7 @@ func (r secretRef) read() (string, error) {
 	case r.Env != "":
 		s = os.Getenv(r.Env)
 	default:
-		b, err := readBounded(r.File, 64<<10)
+		b, err := readSecret(r.File, 64<<10)
 		if err != nil {
 			return "", err
 		}

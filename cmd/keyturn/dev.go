@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -107,24 +108,22 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	}
 	defer l.Close()
 	if f.strict {
-		// The directory is locked only later, but the file is made whole or not at all.
-		if err := os.MkdirAll(f.dataDir, 0o700); err != nil {
-			return err
+		var verify func(*sigv4.Input, *http.Request, string) (*service.Caller, string, error)
+		c.Authenticate = func(in *sigv4.Input, r *http.Request, scope string) (*service.Caller, string, error) {
+			return verify(in, r, scope)
 		}
-		key, err := devAccessKey(filepath.Join(f.dataDir, credentialsFile))
-		if err != nil {
-			return err
+		seed := c.Prepare
+		c.Prepare = func(ctx context.Context, p *service.Pipeline, k *kms.KMS) error { // the directory is locked here
+			key, err := devAccessKey(filepath.Join(f.dataDir, credentialsFile))
+			if err != nil {
+				return err
+			}
+			verify = wire.Verified(oneKey(key, regions), time.Now)
+			if seed == nil {
+				return nil
+			}
+			return seed(ctx, p, k)
 		}
-		caller := service.RootCaller(wire.DevAccount, key.id)
-		c.Authenticate = wire.Verified(sigv4.New(sigv4.Config{
-			Services: []string{"kms", "sts"}, Region: regions.has,
-			Lookup: func(_ context.Context, id string) (sigv4.Credential, error) {
-				if id != key.id {
-					return sigv4.Credential{}, sigv4.ErrUnknownAccessKey
-				}
-				return sigv4.Credential{SecretAccessKey: key.secret, Subject: caller}, nil
-			},
-		}), time.Now)
 	}
 	a, err := openApp(cmd.Context(), c)
 	if err != nil {
@@ -138,6 +137,20 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 		}
 	}
 	return a.serve(cmd.Context(), l, wire.NewServer(a.Handler, log))
+}
+
+// oneKey verifies signatures of one access key, the root user's of wire.DevAccount.
+func oneKey(key accessKey, regions regions) *sigv4.Verifier {
+	caller := service.RootCaller(wire.DevAccount, key.id)
+	return sigv4.New(sigv4.Config{
+		Services: []string{"kms", "sts"}, Region: regions.has,
+		Lookup: func(_ context.Context, id string) (sigv4.Credential, error) {
+			if id != key.id {
+				return sigv4.Credential{}, sigv4.ErrUnknownAccessKey
+			}
+			return sigv4.Credential{SecretAccessKey: key.secret, Subject: caller}, nil
+		},
+	})
 }
 
 func printDevBanner(cmd *cobra.Command, f devFlags, endpoint, region string) {

@@ -84,6 +84,9 @@ func Open(dir string, opts Options) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
+	if err := opts.files.syncDir(filepath.Dir(dir)); err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
 	l := &Log{
 		dir:     dir,
 		opts:    opts,

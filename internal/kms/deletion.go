@@ -3,6 +3,7 @@ package kms
 import (
 	"strings"
 
+	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 )
@@ -45,46 +46,50 @@ func sweepKey() *service.Op {
 		Actions: []string{"kms:DeleteKey"},
 		Resolve: resolveDue("kms:DeleteKey"),
 		Audit:   auditDue,
-		Plan: func(tx *service.Tx, q *DueRequest, _ []service.Target) (*DueResponse, error) {
-			tomb, err := service.Lookup[*record.Tombstone](tx, record.TombstoneStoreKey(q.Owner, q.KeyID))
-			if err != nil || tomb == nil {
-				return &DueResponse{}, err
-			}
-			room := sweepBatch
-			for _, list := range []struct {
-				prefix string
-				record func(rest string) string
-			}{
-				{record.MaterialsPrefix(q.Owner, q.KeyID), func(rest string) string {
-					_, id, _ := strings.Cut(rest, "/")
-					return record.MaterialStoreKey(q.Owner, q.KeyID, id)
-				}},
-				{record.KeyAliasesPrefix(q.Owner, q.KeyID), func(rest string) string { return record.AliasesPrefix(q.Owner) + rest }},
-			} {
-				if room == 0 {
-					break
-				}
-				entries, err := tx.Scan(list.prefix, "", room)
-				if err != nil {
-					return nil, err
-				}
-				for _, e := range entries {
-					r, err := service.Lookup[record.Record](tx, list.record(strings.TrimPrefix(e.Key, list.prefix)))
-					if err != nil {
-						return nil, err
-					}
-					if r != nil {
-						tx.Delete(r)
-					}
-				}
-				room -= len(entries)
-			}
-			if room == 0 {
-				tx.Put(tomb)
-				return &DueResponse{Done: true, More: true}, nil
-			}
-			tx.Delete(tomb)
-			return &DueResponse{Done: true}, nil
-		},
+		Plan:    planSweep,
 	}.Op("kms")
+}
+
+func planSweep(tx *service.Tx, q *DueRequest, targets []service.Target) (*DueResponse, error) {
+	tomb, err := service.Lookup[*record.Tombstone](tx, record.TombstoneStoreKey(q.Owner, q.KeyID))
+	if err != nil || tomb == nil {
+		return &DueResponse{}, err
+	}
+	if targets[0].Key != nil {
+		return nil, api.Errorf(api.KMSInvalidStateException, "%s exists: what belongs to it is not swept", targets[0].ARN)
+	}
+	// Aliases first: their names are wanted again.
+	prefix := record.KeyAliasesPrefix(q.Owner, q.KeyID)
+	aliases, err := tx.Scan(prefix, "", sweepBatch)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range aliases {
+		name := strings.TrimPrefix(e.Key, prefix)
+		alias, err := lookupAlias(tx, q.Owner, name)
+		if err != nil {
+			return nil, err
+		}
+		if alias != nil && alias.KeyID == q.KeyID {
+			tx.Delete(alias)
+		} else {
+			tx.Remove(e.Key) // an entry of nothing
+		}
+	}
+	// Materials unread: also one that is damaged goes.
+	prefix = record.MaterialsPrefix(q.Owner, q.KeyID)
+	materials, err := tx.Scan(prefix, "", sweepBatch)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range materials[:min(len(materials), sweepBatch-len(aliases))] {
+		_, id, _ := strings.Cut(strings.TrimPrefix(e.Key, prefix), "/")
+		tx.Remove(e.Key, record.MaterialStoreKey(q.Owner, q.KeyID, id))
+	}
+	if len(aliases)+len(materials) >= sweepBatch {
+		tx.Put(tomb)
+		return &DueResponse{Done: true, More: true}, nil
+	}
+	tx.Delete(tomb)
+	return &DueResponse{Done: true}, nil
 }

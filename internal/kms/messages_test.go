@@ -239,17 +239,17 @@ func TestKeyQuota(t *testing.T) {
 func TestPolicies(t *testing.T) {
 	b := newBench(t, kms.Config{DefaultPolicyOnly: true})
 	defer b.close(t)
-	id, _ := b.newKey(t, &api.CreateKeyRequest{Policy: str(policy.Default(account))})
-	other := strings.Replace(policy.Default(account), "kms:*", "kms:Encrypt", 1)
+	id, _ := b.newKey(t, &api.CreateKeyRequest{Policy: str(policy.Default("aws", account))})
+	other := strings.Replace(policy.Default("aws", account), "kms:*", "kms:Encrypt", 1)
 	tests := []struct {
 		name, text string
 		code       api.ErrorCode // "" accepts
 	}{
-		{"default", policy.Default(account), ""},
+		{"default", policy.Default("aws", account), ""},
 		{"another", other, api.UnsupportedOperationException},
 		{"no policy", "{}", api.MalformedPolicyDocumentException},
 		{"no JSON", "{", api.MalformedPolicyDocumentException},
-		{"of another account", policy.Default("999988887777"), api.UnsupportedOperationException},
+		{"of another account", policy.Default("aws", "999988887777"), api.UnsupportedOperationException},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -258,7 +258,7 @@ func TestPolicies(t *testing.T) {
 				t.Errorf("PutKeyPolicy: %v, want %q", err, test.code)
 			}
 			got := must[api.GetKeyPolicyResponse](t, b, "GetKeyPolicy", &api.GetKeyPolicyRequest{KeyId: str(id)})
-			if got.Policy.V != policy.Default(account) || got.PolicyName.V != "default" {
+			if got.Policy.V != policy.Default("aws", account) || got.PolicyName.V != "default" {
 				t.Errorf("the policy is %s", got.Policy.V)
 			}
 		})

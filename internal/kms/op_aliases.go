@@ -13,7 +13,7 @@ import (
 func checkAliasName(name string) error {
 	switch {
 	case !strings.HasPrefix(name, aliasPrefix) || name == aliasPrefix:
-		return api.Errorf(api.ValidationException, "Invalid identifier")
+		return api.Errorf(api.ValidationException, "Alias must start with the prefix \"alias/\". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html")
 	case strings.HasPrefix(name, awsAliasPrefix):
 		return api.Errorf(api.InvalidAliasNameException, "Aliases that begin with %s are reserved.", awsAliasPrefix)
 	case !validAliasName(name):

@@ -22,6 +22,7 @@ func (k *KMS) createKey() *service.Op {
 			}
 			return targets, nil
 		},
+		Check: countBound(func(q *api.CreateKeyRequest) int { return len(q.Tags) }),
 		Audit: func(q *api.CreateKeyRequest, p *audit.Params) {
 			str(p, "description", q.Description)
 			str(p, "keyUsage", q.KeyUsage)
@@ -66,7 +67,7 @@ func (k *KMS) planCreateKey(tx *service.Tx, q *api.CreateKeyRequest, _ []service
 			return nil, api.Errorf(api.ValidationException, "KeyUsage %s is not compatible with KeySpec %s", usage, spec.Name)
 		}
 	}
-	policyText, err := k.checkPolicy(owner.Account, q.Policy)
+	policyText, err := k.checkPolicy(owner, q.Policy)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ func (k *KMS) encrypt() *service.Op {
 			str(p, "encryptionAlgorithm", q.EncryptionAlgorithm)
 			boolean(p, "dryRun", q.DryRun)
 		},
+		Check:  contextBound(func(q *api.EncryptRequest) []map[string]string { return []map[string]string{q.EncryptionContext} }),
 		DryRun: func(q *api.EncryptRequest) bool { return q.DryRun.V },
 		Plan: func(tx *service.Tx, q *api.EncryptRequest, targets []service.Target) (*api.EncryptResponse, error) {
 			key := targets[0].Key
@@ -57,6 +58,7 @@ func (k *KMS) decrypt() *service.Op {
 			str(p, "encryptionAlgorithm", q.EncryptionAlgorithm)
 			boolean(p, "dryRun", q.DryRun)
 		},
+		Check:  contextBound(func(q *api.DecryptRequest) []map[string]string { return []map[string]string{q.EncryptionContext} }),
 		DryRun: func(q *api.DecryptRequest) bool { return q.DryRun.V },
 		Plan: func(tx *service.Tx, q *api.DecryptRequest, targets []service.Target) (*api.DecryptResponse, error) {
 			key := targets[0].Key
@@ -110,6 +112,9 @@ func (k *KMS) reEncrypt() *service.Op {
 			str(p, "destinationEncryptionAlgorithm", q.DestinationEncryptionAlgorithm)
 			boolean(p, "dryRun", q.DryRun)
 		},
+		Check: contextBound(func(q *api.ReEncryptRequest) []map[string]string {
+			return []map[string]string{q.SourceEncryptionContext, q.DestinationEncryptionContext}
+		}),
 		DryRun: func(q *api.ReEncryptRequest) bool { return q.DryRun.V },
 		Plan: func(tx *service.Tx, q *api.ReEncryptRequest, targets []service.Target) (*api.ReEncryptResponse, error) {
 			from, to := targets[0].Key, targets[1].Key
@@ -166,6 +171,9 @@ func (k *KMS) generateDataKey() *service.Op {
 			integer(p, "numberOfBytes", q.NumberOfBytes)
 			boolean(p, "dryRun", q.DryRun)
 		},
+		Check: contextBound(func(q *api.GenerateDataKeyRequest) []map[string]string {
+			return []map[string]string{q.EncryptionContext}
+		}),
 		DryRun: func(q *api.GenerateDataKeyRequest) bool { return q.DryRun.V },
 		Plan: func(tx *service.Tx, q *api.GenerateDataKeyRequest, targets []service.Target) (*api.GenerateDataKeyResponse, error) {
 			key := targets[0].Key
@@ -204,6 +212,9 @@ func (k *KMS) generateDataKeyWithoutPlaintext() *service.Op {
 			integer(p, "numberOfBytes", q.NumberOfBytes)
 			boolean(p, "dryRun", q.DryRun)
 		},
+		Check: contextBound(func(q *api.GenerateDataKeyWithoutPlaintextRequest) []map[string]string {
+			return []map[string]string{q.EncryptionContext}
+		}),
 		DryRun: func(q *api.GenerateDataKeyWithoutPlaintextRequest) bool { return q.DryRun.V },
 		Plan: func(tx *service.Tx, q *api.GenerateDataKeyWithoutPlaintextRequest, targets []service.Target) (*api.GenerateDataKeyWithoutPlaintextResponse, error) {
 			key := targets[0].Key

@@ -6,11 +6,12 @@ import (
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/policy"
+	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
 // checkPolicy returns what to store of a key policy: the text as given, or "" for none, the default policy.
-func (k *KMS) checkPolicy(account string, text api.Opt[string]) (string, error) {
+func (k *KMS) checkPolicy(owner record.Owner, text api.Opt[string]) (string, error) {
 	if !text.Set {
 		return "", nil
 	}
@@ -25,7 +26,7 @@ func (k *KMS) checkPolicy(account string, text api.Opt[string]) (string, error) 
 		return "", err
 	}
 	if k.config.DefaultPolicyOnly {
-		standard, err := policy.ParseKeyPolicy([]byte(policy.Default(account)))
+		standard, err := policy.ParseKeyPolicy([]byte(defaultText(owner)))
 		if err != nil {
 			return "", err
 		}
@@ -36,6 +37,8 @@ func (k *KMS) checkPolicy(account string, text api.Opt[string]) (string, error) 
 	}
 	return text.V, nil
 }
+
+func defaultText(o record.Owner) string { return policy.Default(record.Partition(o.Region), o.Account) }
 
 func (k *KMS) putKeyPolicy() *service.Op {
 	return service.Def[api.PutKeyPolicyRequest, service.None]{
@@ -56,7 +59,7 @@ func (k *KMS) putKeyPolicy() *service.Op {
 			if err := customerManaged(t.Key, tx.Call.Caller.ARN, t.Action); err != nil {
 				return nil, err
 			}
-			text, err := k.checkPolicy(t.Key.Account, q.Policy)
+			text, err := k.checkPolicy(t.Key.Owner, q.Policy)
 			if err != nil {
 				return nil, err
 			}
@@ -90,7 +93,7 @@ func (k *KMS) getKeyPolicy() *service.Op {
 			}
 			text := targets[0].Key.Policy
 			if text == "" {
-				text = policy.Default(targets[0].Key.Account)
+				text = defaultText(targets[0].Key.Owner)
 			}
 			return &api.GetKeyPolicyResponse{Policy: api.Some(text), PolicyName: api.Some(defaultPolicyName)}, nil
 		},

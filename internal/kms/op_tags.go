@@ -49,6 +49,7 @@ func (k *KMS) tagResource() *service.Op {
 		Name: "TagResource", Kind: service.Change,
 		Actions: []string{"kms:TagResource"},
 		Resolve: one(k, "kms:TagResource", idOrARN, func(q *api.TagResourceRequest) string { return q.KeyId.V }),
+		Check:   countBound(func(q *api.TagResourceRequest) int { return len(q.Tags) }),
 		Audit: func(q *api.TagResourceRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
 			auditTags(p, q.Tags)
@@ -64,6 +65,7 @@ func (k *KMS) untagResource() *service.Op {
 		Name: "UntagResource", Kind: service.Change,
 		Actions: []string{"kms:UntagResource"},
 		Resolve: one(k, "kms:UntagResource", idOrARN, func(q *api.UntagResourceRequest) string { return q.KeyId.V }),
+		Check:   countBound(func(q *api.UntagResourceRequest) int { return len(q.TagKeys) }),
 		Audit: func(q *api.UntagResourceRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
 			p.StrList("tagKeys", q.TagKeys)

@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -50,6 +51,10 @@ func (k *KMS) resolveKey(tx *service.Tx, action, name string, f forms) (service.
 	}
 	if _, ok := keys.ParseKeyID(resource); !ok {
 		t.Missing = invalidKeyID(name)
+		if hex, ok := strings.CutPrefix(resource, "mrk-"); ok && multiRegionID.MatchString(hex) { // well formed, but there are none yet
+			t.ARN = record.KeyARN(owner, resource)
+			t.Missing = keyNotFound(t.ARN)
+		}
 		return t, nil
 	}
 	return t, lookupKey(tx, &t, owner, resource)
@@ -63,7 +68,7 @@ func lookupKey(tx *service.Tx, t *service.Target, owner record.Owner, id string)
 	}
 	if key == nil {
 		t.ARN = record.KeyARN(owner, id)
-		t.Missing = api.Errorf(api.NotFoundException, "Key '%s' does not exist", t.ARN)
+		t.Missing = keyNotFound(t.ARN)
 		return nil
 	}
 	t.Key, t.ARN = key, key.ARN()
@@ -99,6 +104,12 @@ func lookupAlias(tx *service.Tx, owner record.Owner, name string) (*record.Alias
 		return nil, nil
 	}
 	return service.Lookup[*record.Alias](tx, record.AliasesPrefix(owner)+name)
+}
+
+var multiRegionID = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+func keyNotFound(arn string) error {
+	return api.Errorf(api.NotFoundException, "Key '%s' does not exist", arn)
 }
 
 func aliasNotFound(arn string) error {

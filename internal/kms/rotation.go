@@ -44,7 +44,7 @@ func addMaterial(tx *service.Tx, k *record.Key, rotation record.RotationType, at
 		return api.Errorf(api.ValidationException, "key material %s belongs to the key already", m.ID)
 	}
 	tx.Put(m)
-	k.Current = m.ID
+	k.Current, k.CurrentSince = m.ID, at
 	k.Materials++
 	return nil
 }
@@ -52,17 +52,10 @@ func addMaterial(tx *service.Tx, k *record.Key, rotation record.RotationType, at
 // rotate turns the key: new current material, and the audit record of it.
 func rotate(tx *service.Tx, k *record.Key, rotation record.RotationType) error {
 	previous := k.Current
-	old, err := material(tx, k, previous)
-	if err != nil {
-		return err
-	}
-	if old == nil {
-		return errNoMaterial(previous)
-	}
 	// Dates follow the order of the commits, also when this rotation was stamped before the last one.
 	at := tx.Now
-	if at.Before(old.Created) {
-		at = old.Created
+	if at.Before(k.CurrentSince) {
+		at = k.CurrentSince
 	}
 	spec := keys.SpecByName(k.Spec)
 	if err := addMaterial(tx, k, rotation, at, spec.NewMaterial()); err != nil {

@@ -60,10 +60,15 @@ func (k *KMS) planSeed(tx *service.Tx, q *Seed, _ []service.Target) (*service.No
 	if _, ok := keys.ParseKeyID(q.ID); !ok {
 		return nil, api.Errorf(api.ValidationException, "key ID %q is not a UUID in lower case", q.ID)
 	}
+	if tomb, err := service.Lookup[*record.Tombstone](tx, record.TombstoneStoreKey(q.Owner, q.ID)); err != nil {
+		return nil, err
+	} else if tomb != nil {
+		return nil, api.Errorf(api.ValidationException, "key %s was deleted, and what it leaves is still being removed", q.ID)
+	}
 	if len(q.Materials) == 0 || len(q.Materials) > MaxSeedMaterials || len(q.Aliases) > MaxSeedAliases {
 		return nil, api.Errorf(api.ValidationException, "key %s: 1 to %d materials and up to %d aliases are possible", q.ID, MaxSeedMaterials, MaxSeedAliases)
 	}
-	text, err := k.checkPolicy(q.Account, api.Opt[string]{V: q.Policy, Set: q.Policy != ""})
+	text, err := k.checkPolicy(q.Owner, api.Opt[string]{V: q.Policy, Set: q.Policy != ""})
 	if err != nil {
 		return nil, err
 	}

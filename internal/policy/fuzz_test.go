@@ -10,7 +10,7 @@ import (
 // FuzzParse: no document makes Parse panic, every refusal is an *Error of bounded length, and what is accepted has one
 // canonical form that reads back as the same policy.
 func FuzzParse(f *testing.F) {
-	f.Add([]byte(Default(account)))
+	f.Add([]byte(Default("aws", account)))
 	f.Add([]byte(doc(`"Effect":"Allow","Action":"kms:*","Resource":"*"`)))
 	f.Add([]byte(`{"Statement":{"Effect":"Deny","NotPrincipal":{"AWS":["111122223333","*"],"Service":"a.b"},"NotAction":["*","*:x?"],` +
 		`"NotResource":"arn:aws:kms:::key/${a:b}","Condition":{"ForAllValues:DateLessThanIfExists":{"a:b":2024},"Null":{"a:b":true}}}}`))

@@ -56,8 +56,8 @@ func iamOnly(key string) bool {
 }
 
 // Default returns the key policy of a key made by CreateKey without a policy: the account may use IAM policies. It is
-// laid out as GetKeyPolicy returns it, byte for byte. AccountID is 12 digits.
-func Default(accountID string) string {
+// laid out as GetKeyPolicy returns it, byte for byte. AccountID is 12 digits, partition the first part of its ARNs: "aws".
+func Default(partition, accountID string) string {
 	return `{
   "Version" : "2012-10-17",
   "Id" : "key-default-1",
@@ -65,7 +65,7 @@ func Default(accountID string) string {
     "Sid" : "Enable IAM User Permissions",
     "Effect" : "Allow",
     "Principal" : {
-      "AWS" : "arn:aws:iam::` + accountID + `:root"
+      "AWS" : "arn:` + partition + `:iam::` + accountID + `:root"
     },
     "Action" : "kms:*",
     "Resource" : "*"

@@ -8,7 +8,7 @@ import (
 const account = "111122223333"
 
 func TestDefault(t *testing.T) {
-	p, err := ParseKeyPolicy([]byte(Default(account)))
+	p, err := ParseKeyPolicy([]byte(Default("aws", account)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,7 +19,7 @@ func TestDefault(t *testing.T) {
 	}
 	// The layout of the real GetKeyPolicy: a blank on both sides of each colon, the statement's brace on the list's line.
 	for _, part := range []string{"{\n  \"Version\" : \"2012-10-17\",\n", "\"Statement\" : [ {\n    \"Sid\" : ", "    },\n    \"Action\" : ", "\n  } ]\n}"} {
-		if !strings.Contains(Default(account), part) {
+		if !strings.Contains(Default("aws", account), part) {
 			t.Errorf("default policy lacks %q", part)
 		}
 	}
@@ -60,7 +60,7 @@ func TestParseKeyPolicy(t *testing.T) {
 }
 
 func TestEquivalent(t *testing.T) {
-	base := mustParse(t, Default(account))
+	base := mustParse(t, Default("aws", account))
 	same := []string{
 		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["111122223333"]},"Action":["kms:*"],"Resource":["*"]}]}`,
 		`{"Statement":{"Sid":"x","Resource":"*","Action":"KMS:*","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Effect":"Allow"}}`,
@@ -74,12 +74,12 @@ func TestEquivalent(t *testing.T) {
 		}
 	}
 	different := []string{
-		Default("444455556666"),
-		strings.Replace(Default(account), "Allow", "Deny", 1),
-		strings.Replace(Default(account), "kms:*", "kms:De*", 1),
-		strings.Replace(Default(account), `"Action"`, `"NotAction"`, 1),
-		strings.Replace(Default(account), `"Resource" : "*"`, `"Resource" : "*", "Condition" : {"Bool" : {"aws:SecureTransport" : true}}`, 1),
-		strings.Replace(Default(account), `} ]`, `}, {"Effect":"Deny","Principal":"*","Action":"kms:*","Resource":"*"} ]`, 1),
+		Default("aws", "444455556666"),
+		strings.Replace(Default("aws", account), "Allow", "Deny", 1),
+		strings.Replace(Default("aws", account), "kms:*", "kms:De*", 1),
+		strings.Replace(Default("aws", account), `"Action"`, `"NotAction"`, 1),
+		strings.Replace(Default("aws", account), `"Resource" : "*"`, `"Resource" : "*", "Condition" : {"Bool" : {"aws:SecureTransport" : true}}`, 1),
+		strings.Replace(Default("aws", account), `} ]`, `}, {"Effect":"Deny","Principal":"*","Action":"kms:*","Resource":"*"} ]`, 1),
 	}
 	for _, d := range different {
 		if p := mustParse(t, d); Equivalent(base, p) || Equivalent(p, base) {

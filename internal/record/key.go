@@ -53,6 +53,8 @@ type Key struct {
 
 	Current   string `json:"current"`   // ID of the current material
 	Materials int    `json:"materials"` // how many there have been: the next one's sequence number
+	// CurrentSince is when the current material became that.
+	CurrentSince time.Time `json:"currentSince,omitzero"`
 
 	// JitterSeconds spreads the due times of keys made in one bulk: rotation comes so much before its date, deletion after.
 	JitterSeconds int64 `json:"jitter,omitempty"`
@@ -91,7 +93,7 @@ func KeysPrefix(o Owner) string { return o.path("i/keys", "") }
 func (k *Key) Indexes() []string {
 	ix := []string{KeysPrefix(k.Owner) + k.ID}
 	if due, ok := k.Due(); ok {
-		ix = append(ix, due.indexKey())
+		ix = append(ix, due.IndexKey())
 	}
 	return ix
 }
@@ -128,14 +130,7 @@ func (k *Key) Counters() []string {
 	return []string{k.path("c/keys", k.ID[:1])}
 }
 
-// Clone returns a copy whose slices are its own.
-func (k *Key) Clone() *Key {
-	c := *k
-	c.Tags = append([]Tag(nil), k.Tags...)
-	return &c
-}
-
-// How a material came to be current, by the API's name; "" for the first one.
+// RotationType says how a material came to be current, by the API's name; "" for the first one.
 type RotationType string
 
 const (
@@ -256,7 +251,7 @@ func (t *Tombstone) StoreKey() string { return TombstoneStoreKey(t.Owner, t.KeyI
 
 // Indexes implements Record: sweeping is due at once.
 func (t *Tombstone) Indexes() []string {
-	return []string{Due{At: t.Deleted, Kind: DueSweep, Owner: t.Owner, KeyID: t.KeyID}.indexKey()}
+	return []string{Due{At: t.Deleted, Kind: DueSweep, Owner: t.Owner, KeyID: t.KeyID}.IndexKey()}
 }
 
 // Counters implements Record.

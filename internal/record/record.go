@@ -139,13 +139,17 @@ func (o Owner) path2(kind, name, more string) string {
 
 // Partition is the first part of ARNs in a region.
 func Partition(region string) string {
-	switch {
-	case strings.HasPrefix(region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
-		return "aws-us-gov"
+	for _, p := range partitions {
+		if strings.HasPrefix(region, p.prefix) {
+			return p.name
+		}
 	}
 	return "aws"
+}
+
+var partitions = []struct{ prefix, name string }{
+	{"cn-", "aws-cn"}, {"us-gov-", "aws-us-gov"}, {"eusc-", "aws-eusc"}, {"us-iso-", "aws-iso"}, {"us-isob-", "aws-iso-b"},
+	{"eu-isoe-", "aws-iso-e"}, {"us-isof-", "aws-iso-f"},
 }
 
 func (o Owner) arn(resource string) string {
@@ -172,7 +176,8 @@ const (
 // DuePrefix is where the due index stands; its entries sort by time.
 const DuePrefix = "i/due/"
 
-func (d Due) indexKey() string {
+// IndexKey is where the entry stands.
+func (d Due) IndexKey() string {
 	// Milliseconds since 1970, zero-padded: sorts by time through the year 9999.
 	ms := max(d.At.UnixMilli(), 0)
 	return fmt.Sprintf("%s%015d/%s/%s/%s/%s", DuePrefix, ms, d.Kind, d.Account, d.Region, d.KeyID)

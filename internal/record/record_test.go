@@ -31,7 +31,8 @@ func samples(t testing.TB) []Record {
 	}
 	k.By = Provenance{Version: 4, Event: "e"}
 	k.arn = KeyARN(owner, id)
-	pending := k.Clone()
+	copied := *k
+	pending := &copied
 	pending.State, pending.DeletionDate, pending.DeletionDays = PendingDeletion, when.AddDate(0, 0, 7), 7
 	return []Record{
 		k, pending,
@@ -97,7 +98,7 @@ func TestDueIndex(t *testing.T) {
 	}
 	var order []string
 	for _, at := range []time.Time{when, when.Add(time.Millisecond), when.AddDate(100, 0, 0), when.AddDate(7900, 0, 0)} {
-		order = append(order, Due{At: at, Kind: DueRotation, Owner: owner, KeyID: k.ID}.indexKey())
+		order = append(order, Due{At: at, Kind: DueRotation, Owner: owner, KeyID: k.ID}.IndexKey())
 	}
 	if !slices.IsSorted(order) {
 		t.Errorf("due entries do not sort by time: %v", order)

@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -76,7 +75,7 @@ func (r *Runner) advanceClock(shifted *clock.Shifted) *service.Op {
 			}
 			c.Offset = int64(offset)
 			tx.Put(c)
-			shifted.SetOffset(offset)
+			tx.AfterCommit(func() { shifted.SetOffset(offset) })
 			return resp, nil
 		},
 	}.Op("keyturn")
@@ -85,8 +84,11 @@ func (r *Runner) advanceClock(shifted *clock.Shifted) *service.Op {
 // runUntil runs everything due up to a time, in order. Each event persists the clock's offset with its own commit, so that
 // after a crash the clock is not before anything that has happened.
 func (r *Runner) runUntil(ctx context.Context, shifted *clock.Shifted, now, until time.Time, report func(api.ClockEvent)) (count int64, err error) {
-	for {
-		page, _, err := r.due(ctx, "", until)
+	for after := ""; ; {
+		if err := ctx.Err(); err != nil {
+			return count, err
+		}
+		page, _, err := r.due(ctx, after, until)
 		if err != nil {
 			return count, err
 		}
@@ -106,8 +108,9 @@ func (r *Runner) runUntil(ctx context.Context, shifted *clock.Shifted, now, unti
 		}
 		shifted.SetOffset(offset)
 		switch {
-		case !done.Done: // then its entry is still there, and would be met again for ever
-			return count, fmt.Errorf("%s of key %s is due by its index but not by its record", d.Kind, d.KeyID)
+		case !done.Done: // its entry is still there, and would be met again for ever
+			r.log.Error("event is due by its index but not by its record", "event", d.Kind, "key", record.KeyARN(d.Owner, d.KeyID))
+			after = d.IndexKey()
 		case d.Kind == record.DueRotation:
 			count++
 			report(api.ClockEvent{Date: api.Some(at), Event: api.Some(api.ClockEventTypeRotateKey), KeyArn: api.Some(done.KeyARN), KeyMaterialId: api.Some(done.MaterialID)})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -61,7 +62,11 @@ func (r *Runner) Run(ctx context.Context) {
 // logged and tried again after a minute; it holds nothing else up.
 func (r *Runner) RunDue(ctx context.Context) error {
 	defer r.p.Shared()()
+	if err := r.p.Writable(); err != nil {
+		return nil // nothing can be done, and readiness says why
+	}
 	now := r.p.Clock().Now()
+	r.forget(now)
 	for after := ""; ; {
 		page, next, err := r.due(ctx, after, now)
 		if err != nil || len(page) == 0 {
@@ -73,7 +78,7 @@ func (r *Runner) RunDue(ctx context.Context) error {
 		for range min(workers, len(page)) {
 			wg.Go(func() {
 				for d := range queue {
-					if !r.retry(d, now) {
+					if !r.retry(d, now) || r.p.Writable() != nil {
 						continue
 					}
 					if _, err := r.run(ctx, d, now, 0); err != nil {
@@ -92,6 +97,13 @@ func (r *Runner) RunDue(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// forget drops events that were due for another try long ago: their keys are due for something else by now, or gone.
+func (r *Runner) forget(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.failed, func(_ record.Due, at time.Time) bool { return now.After(at.Add(backOff)) })
 }
 
 // retry tells whether an event may be tried now.

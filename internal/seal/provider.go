@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,7 +120,9 @@ func CreateKeyFile(path string) error {
 			var f *os.File
 			if f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
 				_, err = f.WriteString(text)
-				err = errors.Join(err, f.Sync(), f.Close())
+				if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+					err = errors.Join(err, os.Remove(path))
+				}
 			}
 		}
 	}
@@ -136,10 +139,15 @@ func CreateKeyFile(path string) error {
 
 // OpenKeyFile reads a key file. ErrNoKey if there is none; an error if others than the owner can read it.
 func OpenKeyFile(path string) (*KeyFile, error) {
-	info, err := os.Stat(path)
+	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", ErrNoKey, path)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the key file: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("reading the key file: %w", err)
 	}
@@ -149,7 +157,7 @@ func OpenKeyFile(path string) (*KeyFile, error) {
 	if info.Size() > 1024 {
 		return nil, fmt.Errorf("key file %s is not a keyturn key file: too long", path)
 	}
-	text, err := os.ReadFile(path)
+	text, err := io.ReadAll(io.LimitReader(f, 1024))
 	if err != nil {
 		return nil, fmt.Errorf("reading the key file: %w", err)
 	}

@@ -3,6 +3,7 @@ package seal
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -41,7 +42,7 @@ func newStore(raw store.Store, ring *Keyring) *Store { return &Store{raw: raw, r
 // Keyring returns the unsealed keyring.
 func (s *Store) Keyring() *Keyring { return s.ring }
 
-// Damage returns the first damage met in a read, nil if there was none. The server is not ready from then on.
+// Damage returns the first damage met, or why the engine stopped; nil if neither. The server is not ready from then on.
 func (s *Store) Damage() error {
 	if p := s.damaged.Load(); p != nil {
 		return *p
@@ -50,7 +51,7 @@ func (s *Store) Damage() error {
 }
 
 func (s *Store) note(err error) error {
-	if err != nil && IsDamage(err) {
+	if err != nil && (IsDamage(err) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrClosed)) {
 		s.damaged.CompareAndSwap(nil, &err)
 	}
 	return err

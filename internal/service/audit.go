@@ -52,6 +52,9 @@ func (p *Pipeline) fill(r *audit.Record, op *Op, call *Call, out *outcome, event
 		if t.Key == nil || i > 0 && t.ARN == out.targets[i-1].ARN {
 			continue
 		}
+		if t.Account != call.Caller.Account && out.err != nil && out.err.Code == api.AccessDeniedException {
+			continue // a caller's own log must not tell what exists elsewhere either
+		}
 		r.Resources = append(r.Resources, audit.Resource{AccountID: t.Account, Type: KeyResource, ARN: t.ARN})
 	}
 }
@@ -76,7 +79,14 @@ func (p *Pipeline) appendRecord(op *Op, call *Call, out *outcome) error {
 	defer scratchPool.Put(s)
 	p.fill(&s.record, op, call, out, keys.NewKeyID().String())
 	s.line = s.record.AppendJSON(s.line[:0])
-	if _, err := p.sink.Append(s.line); err != nil {
+	_, err := p.sink.Append(s.line)
+	if errors.Is(err, audit.ErrRecord) { // too long: the call is recorded without what made it so
+		out = &outcome{targets: out.targets, err: out.err}
+		p.fill(&s.record, op, call, out, keys.NewKeyID().String())
+		s.line = s.record.AppendJSON(s.line[:0])
+		_, err = p.sink.Append(s.line)
+	}
+	if err != nil {
 		p.log.Error("cannot write the audit log", "operation", op.Name, "requestID", call.RequestID, "error", err)
 		return api.New(api.KMSInternalException)
 	}

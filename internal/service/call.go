@@ -1,9 +1,11 @@
 package service
 
 import (
+	"strings"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/record"
 )
 
 // Caller is an authenticated principal. It is immutable and may be shared by any number of calls.
@@ -30,6 +32,18 @@ func NewCaller(c Caller) *Caller {
 	}
 	c.identity = id.AppendJSON(nil)
 	return &c
+}
+
+// In returns the caller as its ARN is in a region: elsewhere than in AWS's main partition it begins differently.
+func (c *Caller) In(region string) *Caller {
+	partition := record.Partition(region)
+	rest, ok := strings.CutPrefix(c.ARN, "arn:aws:")
+	if partition == "aws" || !ok {
+		return c
+	}
+	moved := *c
+	moved.ARN = "arn:" + partition + ":" + rest
+	return NewCaller(moved)
 }
 
 // ServiceName is how the service's own work shows in audit records.

@@ -95,6 +95,8 @@ type badSink struct {
 	sync   error // what AppendSync answers
 	torn   bool  // AppendSync fails after it has written
 	failed int   // how often AppendSync has failed
+
+	held chan struct{} // AppendSync waits until it is closed; nil for no wait. Set before the first call
 }
 
 func (s *badSink) fail(append, sync error, torn bool) {
@@ -119,6 +121,9 @@ func (s *badSink) Append(r []byte) (uint64, error) {
 }
 
 func (s *badSink) AppendSync(r [][]byte) (uint64, error) {
+	if s.held != nil {
+		<-s.held
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sync != nil {

@@ -50,6 +50,8 @@ type Def[Q, R any] struct {
 	Kind Kind
 	// Actions are all the actions that Resolve may put into targets.
 	Actions []string
+	// Check bounds what the model leaves unbounded. A request that it refuses is audited without its parameters. Nil: nothing.
+	Check func(*Q) error
 	// Resolve finds the targets. Nil: the operation acts on the account as such and needs Actions[0] on "*".
 	Resolve func(*Tx, *Q) ([]Target, error)
 	// Audit adds to the audit record what may be seen of the request: an allow-list, so that secrets cannot get in.

@@ -3,54 +3,54 @@ package service
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/keyturn/keyturn/internal/store"
 )
 
-// outbox brings the audit records of changes from the store, where each is part of its change's commit, to the log: once
-// each, in the order of the commits, also after a crash. Entries stand at o/NODE/SEQUENCE-EVENTID.
+// outbox brings the audit records of changes from the store, where each is part of its change's commit, to the log: once each, also
+// after a crash. Entries stand at o/NODE/SEQUENCE-EVENTID. The sequence is drawn before the commit, so a change that has read
+// another's result sorts after it, and a scan that sees it sees the other: the log has causes before effects.
+//
+// The store is the queue. Nothing of it is kept in memory but how much is in it.
 type outbox struct {
-	p      *Pipeline
-	prefix string
-	wake   chan struct{}
-	done   chan struct{}
+	p       *Pipeline
+	prefix  string
+	next    atomic.Uint64
+	pending atomic.Int64 // entries committed by this run and not yet removed, roughly
+	wake    chan struct{}
+	done    chan struct{}
 
-	first string // no entry of this run sorts before it
+	mu      sync.Mutex
+	changed *sync.Cond // of what follows
+	wanted  uint64     // flushes asked for
+	served  uint64     // flushes that a whole drain has served since
+	err     error      // of the last drain
+	closing bool
 
-	mu     sync.Mutex
-	next   uint64 // sequence of the next entry; only orders entries of one revision
-	queue  []outboxItem
-	busy   int  // items taken from the queue and not yet gone from the store
-	rescan bool // the store may hold entries that are not in the queue
-	// recovered are the entries that the last rescan dealt with: one of them may be pushed only now.
-	recovered map[string]bool
-	closing   bool
-	idle      *sync.Cond // signalled when busy or queue shrinks, or the drainer fails
-	err       error      // of the last try
-}
-
-type outboxItem struct {
-	rev  store.Rev
-	key  string
-	line []byte
+	// doubt: entries in the store may be in the log already. Owned by the drainer.
+	doubt bool
 }
 
 const (
-	outboxBatch = 50
+	outboxPage  = 500       // entries of one append
+	outboxBytes = 512 << 10 // bytes of one append; well below what the log keeps in reserve
+	outboxFull  = 20_000    // entries from which on changes wait
 	outboxRetry = time.Second
 )
 
 func newOutbox(p *Pipeline, node string) *outbox {
-	o := &outbox{p: p, prefix: "o/" + node + "/", wake: make(chan struct{}, 1), done: make(chan struct{}), next: uint64(time.Now().UnixNano())}
-	o.idle = sync.NewCond(&o.mu)
-	o.first = fmt.Sprintf("%s%016x", o.prefix, o.next)
+	o := &outbox{p: p, prefix: "o/" + node + "/", wake: make(chan struct{}, 1), done: make(chan struct{}), doubt: true}
+	o.next.Store(uint64(time.Now().UnixNano())) // later than anything an earlier run left, and that is drained first
+	o.changed = sync.NewCond(&o.mu)
 	return o
 }
 
@@ -60,50 +60,23 @@ type auditRecord struct {
 	line    []byte
 }
 
-// pendingRecords are the outbox entries of one commit.
-type pendingRecords struct {
-	next  uint64 // the log's next sequence number
-	items []outboxItem
-}
-
-func (o *outbox) reserve(records []auditRecord) pendingRecords {
-	pending := pendingRecords{next: o.p.sink.NextSeq()}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, r := range records {
-		pending.items = append(pending.items, outboxItem{key: fmt.Sprintf("%s%016x-%s", o.prefix, o.next, r.eventID), line: r.line})
-		o.next++
-	}
-	return pending
-}
-
-func (pr pendingRecords) writes() []store.Write {
-	writes := make([]store.Write, len(pr.items))
-	for i, it := range pr.items {
-		writes[i] = store.Write{Key: it.key, Value: outboxValue(pr.next, it.line)}
+// writes returns the entries that a commit takes along.
+func (o *outbox) writes(records []auditRecord) []store.Write {
+	logged := o.p.sink.NextSeq()
+	writes := make([]store.Write, len(records))
+	for i, r := range records {
+		writes[i] = store.Write{
+			Key: fmt.Sprintf("%s%016x-%s", o.prefix, o.next.Add(1), r.eventID),
+			// The log's next sequence number: only lines from there on can be a copy.
+			Value: append(binary.BigEndian.AppendUint64(nil, logged), r.line...),
+		}
 	}
 	return writes
 }
 
-// push hands the entries of a commit to the drainer.
-func (o *outbox) push(rev store.Rev, pending pendingRecords) {
-	o.mu.Lock()
-	for _, it := range pending.items {
-		it.rev = rev
-		if !o.recovered[it.key] {
-			o.queue = append(o.queue, it)
-		}
-		delete(o.recovered, it.key)
-	}
-	o.mu.Unlock()
-	o.signal()
-}
-
-// rescanSoon is called when a commit's outcome is unknown: its entries may be in the store.
-func (o *outbox) rescanSoon() {
-	o.mu.Lock()
-	o.rescan = true
-	o.mu.Unlock()
+// committed tells the drainer that there is more, or may be.
+func (o *outbox) committed(n int) {
+	o.pending.Add(int64(n))
 	o.signal()
 }
 
@@ -114,9 +87,29 @@ func (o *outbox) signal() {
 	}
 }
 
+// admit makes changes wait while too many records are on their way, and refuses them while they cannot get into the log.
+func (o *outbox) admit(ctx context.Context) error {
+	if err := o.failure(); err != nil || o.pending.Load() < outboxFull {
+		return err
+	}
+	return o.flush(ctx)
+}
+
+// failure returns why the last drain failed, nil if it did not.
+func (o *outbox) failure() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}
+
 // loop drains until close. What fails is tried again each second.
 func (o *outbox) loop() {
-	defer close(o.done)
+	defer func() {
+		close(o.done)
+		o.mu.Lock()
+		o.changed.Broadcast()
+		o.mu.Unlock()
+	}()
 	retry := time.NewTimer(outboxRetry)
 	defer retry.Stop()
 	for {
@@ -124,198 +117,158 @@ func (o *outbox) loop() {
 		case <-o.wake:
 		case <-retry.C:
 		}
+		o.mu.Lock()
+		wanted, closing := o.wanted, o.closing
+		o.mu.Unlock()
 		err := o.drain(context.Background())
 		if err != nil {
 			o.p.log.Error("cannot bring audit records to the log", "error", err)
+			retry.Reset(outboxRetry)
 		}
 		o.mu.Lock()
 		o.err = err
-		o.idle.Broadcast()
-		stop := o.closing && (err != nil || len(o.queue) == 0)
+		if err == nil {
+			o.served = wanted
+		}
+		o.changed.Broadcast()
 		o.mu.Unlock()
-		if stop {
+		if closing {
 			return
 		}
-		if err != nil {
-			retry.Reset(outboxRetry)
-		}
 	}
 }
 
-// drain appends everything queued to the log and deletes it from the store.
+// drain appends what is in the store to the log and removes it, until nothing is left.
 func (o *outbox) drain(ctx context.Context) error {
-	o.mu.Lock()
-	rescan := o.rescan
-	if rescan {
-		o.rescan = false // one asked for from here on is another
-		o.busy++
-	}
-	o.mu.Unlock()
-	if rescan {
-		err := o.recover(ctx)
-		o.mu.Lock()
-		o.busy--
-		if err != nil {
-			o.rescan = true
-		}
-		o.mu.Unlock()
-		if err != nil {
-			return err
-		}
-	}
 	for {
-		o.mu.Lock()
-		// Commits are pushed after they return, so that neighbours may be out of order; revisions put them right.
-		slices.SortStableFunc(o.queue, func(a, b outboxItem) int { return int(int64(a.rev) - int64(b.rev)) })
-		batch := slices.Clone(o.queue[:min(len(o.queue), outboxBatch)])
-		o.mu.Unlock()
-		if len(batch) == 0 {
-			return nil
-		}
-		lines := make([][]byte, len(batch))
-		for i, it := range batch {
-			lines[i] = it.line
-		}
-		if _, err := o.p.sink.AppendSync(lines); err != nil {
-			o.mu.Lock()
-			o.rescan = true // they may be in the log
-			o.mu.Unlock()
+		entries, err := o.page(ctx)
+		if err != nil || len(entries) == 0 {
 			return err
 		}
-		// From here on they are in the log: they must not be appended again, even if deleting fails.
-		o.mu.Lock()
-		taken := make(map[string]bool, len(batch))
-		for _, it := range batch {
-			taken[it.key] = true
-		}
-		o.queue = slices.DeleteFunc(o.queue, func(it outboxItem) bool { return taken[it.key] })
-		o.busy += len(batch)
-		o.mu.Unlock()
-		err := o.remove(ctx, batch)
-		o.mu.Lock()
-		o.busy -= len(batch)
-		if err != nil {
-			o.rescan = true
-		}
-		o.idle.Broadcast()
-		o.mu.Unlock()
+		lines, err := o.unlogged(entries)
 		if err != nil {
 			return err
+		}
+		if len(lines) > 0 {
+			o.doubt = true // until they are removed
+			if _, err := o.p.sink.AppendSync(lines); err != nil {
+				return err
+			}
+		}
+		if err := o.remove(ctx, entries); err != nil {
+			o.doubt = true
+			return err
+		}
+		o.doubt = false
+		if o.pending.Add(-int64(len(entries))) < 0 {
+			o.pending.Store(0) // an earlier run's, or those of a commit that was not sure of itself
 		}
 	}
 }
 
-func (o *outbox) remove(ctx context.Context, batch []outboxItem) error {
-	var b store.Batch
-	for _, it := range batch {
-		b.Writes = append(b.Writes, store.Write{Key: it.key, Delete: true})
+// page returns the first entries, as many as one append takes.
+func (o *outbox) page(ctx context.Context) ([]store.Entry, error) {
+	entries, err := o.p.store.Scan(ctx, o.prefix, "", outboxPage)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := o.p.store.Commit(ctx, b); err != nil {
+	size := 0
+	for i, e := range entries {
+		if len(e.Value) < 8 {
+			return nil, fmt.Errorf("outbox entry %s is cut short", e.Key)
+		}
+		if size += len(e.Value); size > outboxBytes && i > 0 {
+			return entries[:i], nil
+		}
+	}
+	return entries, nil
+}
+
+// unlogged returns the records of the entries that the log does not have yet.
+func (o *outbox) unlogged(entries []store.Entry) ([][]byte, error) {
+	logged := make(map[string]bool)
+	if o.doubt {
+		from := ^uint64(0)
+		for _, e := range entries {
+			from = min(from, binary.BigEndian.Uint64(e.Value))
+		}
+		for line, err := range o.p.sink.Since(from) {
+			if err != nil {
+				return nil, err
+			}
+			var event struct {
+				ID string `json:"eventID"`
+			}
+			if err := json.Unmarshal(line.JSON, &event, jsontext.AllowDuplicateNames(true)); err != nil {
+				return nil, fmt.Errorf("audit log line %d: %w", line.Seq, err)
+			}
+			logged[event.ID] = true
+		}
+	}
+	var lines [][]byte
+	for _, e := range entries {
+		_, eventID, _ := strings.Cut(strings.TrimPrefix(e.Key, o.prefix), "-")
+		if !logged[eventID] {
+			lines = append(lines, e.Value[8:])
+		}
+	}
+	return lines, nil
+}
+
+// remove removes entries, in several commits at once, which the engine combines.
+func (o *outbox) remove(ctx context.Context, entries []store.Entry) error {
+	var wg sync.WaitGroup
+	errs := make([]error, (len(entries)+store.MaxWrites-1)/store.MaxWrites)
+	for i := range errs {
+		chunk := entries[i*store.MaxWrites : min((i+1)*store.MaxWrites, len(entries))]
+		wg.Go(func() {
+			var b store.Batch
+			for _, e := range chunk {
+				b.Writes = append(b.Writes, store.Write{Key: e.Key, Delete: true})
+			}
+			_, errs[i] = o.p.store.Commit(ctx, b)
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("removing what the log has: %w", err)
 	}
 	return nil
 }
 
-// recover brings entries that an earlier run, or a commit of unknown outcome, left in the store to the log, unless the log has
-// them already. Each entry says from which line on it can be there, so only that part of the log is read.
-func (o *outbox) recover(ctx context.Context) error {
-	var left []outboxItem
-	from := ^uint64(0)
-	for after := ""; ; {
-		entries, err := o.p.store.Scan(ctx, o.prefix, after, outboxBatch)
-		if err != nil {
-			return err
-		}
-		if len(entries) == 0 {
-			break
-		}
-		for _, e := range entries {
-			if len(e.Value) < 8 {
-				return fmt.Errorf("outbox entry %s is cut short", e.Key)
-			}
-			from = min(from, binary.BigEndian.Uint64(e.Value))
-			left = append(left, outboxItem{rev: e.Rev, key: e.Key, line: e.Value[8:]})
-			after = e.Key
-		}
-	}
-	if len(left) == 0 {
-		return nil
-	}
-	logged := make(map[string]bool)
-	for line, err := range o.p.sink.Since(from) {
-		if err != nil {
-			return err
-		}
-		var event struct {
-			ID string `json:"eventID"`
-		}
-		if err := json.Unmarshal(line.JSON, &event); err != nil {
-			return fmt.Errorf("audit log line %d: %w", line.Seq, err)
-		}
-		logged[event.ID] = true
-	}
-	slices.SortStableFunc(left, func(a, b outboxItem) int { return int(int64(a.rev) - int64(b.rev)) })
-	var lines [][]byte
-	for _, it := range left {
-		_, eventID, _ := strings.Cut(strings.TrimPrefix(it.key, o.prefix), "-")
-		if !logged[eventID] {
-			lines = append(lines, it.line)
-		}
-	}
-	if len(lines) > 0 {
-		if _, err := o.p.sink.AppendSync(lines); err != nil {
-			return err
-		}
-	}
-	for chunk := range slices.Chunk(left, store.MaxWrites) {
-		if err := o.remove(ctx, chunk); err != nil {
-			return err
-		}
-	}
-	// The queue may hold some of them too, or get them yet: commits of known outcome.
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.recovered == nil {
-		o.recovered = make(map[string]bool, len(left))
-	}
-	for _, it := range left {
-		if it.key >= o.first { // what an earlier run left is never pushed
-			o.recovered[it.key] = true
-		}
-	}
-	o.queue = slices.DeleteFunc(o.queue, func(it outboxItem) bool { return o.recovered[it.key] })
-	return nil
-}
-
-// flush waits until all that was pushed so far is in the log.
+// flush waits until the records of all commits before it are in the log and gone from the store.
 func (o *outbox) flush(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { o.mu.Lock(); defer o.mu.Unlock(); o.idle.Broadcast() })
+	stop := context.AfterFunc(ctx, func() { o.mu.Lock(); defer o.mu.Unlock(); o.changed.Broadcast() })
 	defer stop()
-	o.signal()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.queue) > 0 || o.busy > 0 || o.rescan {
+	o.wanted++
+	mine := o.wanted
+	o.signal()
+	for o.served < mine {
 		if err := ctx.Err(); err != nil {
-			return err
+			return errors.Join(err, o.err)
 		}
-		if o.closing && o.err != nil {
+		select {
+		case <-o.done:
 			return o.err
+		default:
 		}
-		o.idle.Wait()
+		o.changed.Wait()
 	}
 	return nil
 }
 
+// close ends the drainer after one more drain and returns what that said.
 func (o *outbox) close(ctx context.Context) error {
 	o.mu.Lock()
-	o.closing, o.err = true, nil
+	o.closing = true
 	o.mu.Unlock()
-	err := o.flush(ctx)
 	o.signal()
 	select {
 	case <-o.done:
+		return o.failure()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return err
 }

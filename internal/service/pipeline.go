@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -37,8 +38,6 @@ type Config struct {
 	Authorize func(call *Call, t *Target) error
 	// Exclusive makes Control operations possible: every request waits while one runs. Only keyturn dev sets it.
 	Exclusive bool
-	// OnChange, if not nil, is called after each commit, and must return at once.
-	OnChange func()
 }
 
 // Pipeline runs operations. It is safe for concurrent use.
@@ -49,12 +48,13 @@ type Pipeline struct {
 	sink      audit.Sink
 	log       *slog.Logger
 	authorize func(*Call, *Target) error
-	onChange  func()
 	cache     *cache
 	outbox    *outbox
 	exclusive bool
 	gate      sync.RWMutex // only with exclusive: requests hold it for reading
 	damage    atomic.Pointer[error]
+	seed      maphash.Seed
+	lanes     [64]sync.Mutex
 }
 
 const (
@@ -68,10 +68,10 @@ const (
 func New(ctx context.Context, c Config) (*Pipeline, error) {
 	p := &Pipeline{
 		store: c.Store, keyring: c.Keyring, clock: c.Clock, sink: c.Audit, log: c.Log, authorize: c.Authorize,
-		onChange: c.OnChange, cache: newCache(), exclusive: c.Exclusive,
+		cache: newCache(), exclusive: c.Exclusive, seed: maphash.MakeSeed(),
 	}
 	p.outbox = newOutbox(p, c.NodeID)
-	if err := p.outbox.recover(ctx); err != nil {
+	if err := p.outbox.drain(ctx); err != nil {
 		return nil, fmt.Errorf("bringing the audit log up to date: %w", err)
 	}
 	go p.outbox.loop()
@@ -98,7 +98,15 @@ func (p *Pipeline) Healthy() error {
 	if d := p.damage.Load(); d != nil {
 		return *d
 	}
-	return p.sink.Healthy()
+	return p.Writable()
+}
+
+// Writable returns what keeps changes from being made, nil if nothing does: an audit log that cannot be written.
+func (p *Pipeline) Writable() error {
+	if err := p.sink.Healthy(); err != nil {
+		return err
+	}
+	return p.outbox.failure()
 }
 
 // Do runs an operation for a caller. The request has been decoded; decodeErr is what decoding said, so that a refused body is
@@ -172,7 +180,17 @@ func (*Provision) Error() string { return "service: target is yet to be made" }
 
 // run takes one operation from resolving to the audit record. The error is an *api.Error.
 func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call *Call, q *Q) (*R, error) {
-	provisioned := false
+	if d.Check != nil {
+		if err := d.Check(q); err != nil {
+			return nil, p.refuse(ctx, op, call, nil, err)
+		}
+	}
+	var lane *sync.Mutex
+	defer func() {
+		if lane != nil {
+			lane.Unlock()
+		}
+	}()
 	for attempt := range maxAttempts {
 		if attempt > 0 && call.at.IsZero() && d.Kind != Control {
 			// What won meanwhile may be dated later than the first attempt: dates must follow the order of the commits.
@@ -180,8 +198,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		}
 		tx := p.begin(ctx, call, d.Kind)
 		targets, err := resolve(tx, d, q)
-		if pr := (*Provision)(nil); errors.As(err, &pr) && !provisioned {
-			provisioned = true
+		if pr := (*Provision)(nil); errors.As(err, &pr) {
 			if err := p.allow(op, call, targets); err != nil {
 				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, err)
 			}
@@ -218,6 +235,11 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		}
 		err = p.commit(ctx, tx, op, out)
 		if errors.Is(err, store.ErrConflict) {
+			if lane == nil && d.Kind == Change {
+				// Those that have lost go one after the other from here on, instead of making each other lose.
+				lane = p.lane(call, targets)
+				lane.Lock()
+			}
 			continue
 		}
 		if err != nil {
@@ -226,6 +248,15 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		return resp, nil
 	}
 	return nil, p.refuse(ctx, op, call, &outcome{req: q}, api.Errorf(api.DependencyTimeoutException, "The system timed out while trying to fulfill the request. You can retry the request."))
+}
+
+// lane returns the lock of changes that meet in the same target.
+func (p *Pipeline) lane(call *Call, targets []Target) *sync.Mutex {
+	name := call.Caller.Account + call.Region
+	if n := len(targets); n > 0 {
+		name = targets[n-1].ARN + call.Caller.Account
+	}
+	return &p.lanes[maphash.String(p.seed, name)%uint64(len(p.lanes))]
 }
 
 func resolve[Q, R any](tx *Tx, d *Def[Q, R], q *Q) ([]Target, error) {
@@ -281,39 +312,38 @@ func OwnAccount(call *Call, t *Target) error {
 // commit writes what the Tx holds together with its audit records. It goes on when the client hangs up, so that a commit is
 // never without its record.
 func (p *Pipeline) commit(ctx context.Context, tx *Tx, op *Op, out *outcome) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
 	if err := p.sink.Healthy(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-	defer cancel()
+	if err := p.outbox.admit(ctx); err != nil {
+		return err
+	}
 	tx.ctx = ctx
 	if err := tx.stampClock(); err != nil {
 		return err
 	}
 	eventID, records := p.changeRecords(tx, op, out)
-	pending := p.outbox.reserve(records)
-	b, err := tx.batch(eventID, pending.writes())
+	b, err := tx.batch(eventID, p.outbox.writes(records))
 	if err != nil {
 		return err
 	}
-	rev, err := p.store.Commit(ctx, b)
-	if errors.Is(err, store.ErrConflict) {
+	_, err = p.store.Commit(ctx, b)
+	switch {
+	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrTooLarge):
 		return err
-	}
-	if err != nil && !errors.Is(err, store.ErrTooLarge) {
+	case err != nil: // it may have happened
 		p.cache.drop()
-		p.outbox.rescanSoon()
+		p.outbox.committed(len(records))
 		return fmt.Errorf("committing %s: %w", op.Name, err)
-	}
-	if err != nil {
-		return err
 	}
 	for _, w := range b.Writes {
 		p.cache.invalidate(w.Key)
 	}
-	p.outbox.push(rev, pending)
-	if p.onChange != nil {
-		p.onChange()
+	p.outbox.committed(len(records))
+	for _, f := range tx.after {
+		f()
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,6 +31,8 @@ type Tx struct {
 	writes   map[string]record.Record // nil deletes
 	counters map[string]int64         // read by Counter
 	events   []*audit.Record
+	removals []string // store keys, see Remove
+	after    []func()
 }
 
 // Keyring returns the keyring.
@@ -139,6 +140,13 @@ func (tx *Tx) Put(r record.Record) { tx.writes[r.StoreKey()] = r }
 // Delete removes a record that was looked up in this Tx.
 func (tx *Tx) Delete(r record.Record) { tx.writes[r.StoreKey()] = nil }
 
+// Remove removes whatever stands at store keys at the commit, unread: what is damaged can be removed too. Indexes and counters of
+// what stood there are the caller's to remove.
+func (tx *Tx) Remove(storeKeys ...string) { tx.removals = append(tx.removals, storeKeys...) }
+
+// AfterCommit runs f once the commit has succeeded.
+func (tx *Tx) AfterCommit(f func()) { tx.after = append(tx.after, f) }
+
 // Counter returns a counter as of before this Tx; the commit succeeds only if it has not changed.
 func (tx *Tx) Counter(name string) (int64, error) {
 	if n, ok := tx.counters[name]; ok {
@@ -182,7 +190,7 @@ func (tx *Tx) Sum(names []string) (int64, error) {
 func (tx *Tx) Event(r *audit.Record) { tx.events = append(tx.events, r) }
 
 // changed tells whether there is anything to commit.
-func (tx *Tx) changed() bool { return len(tx.writes) > 0 }
+func (tx *Tx) changed() bool { return len(tx.writes) > 0 || len(tx.removals) > 0 }
 
 // batch builds the commit: checks of all that was read; records with their index entries and counters; the audit records.
 // eventID is that of the operation's audit record.
@@ -234,6 +242,9 @@ func (tx *Tx) batch(eventID string, outbox []store.Write) (store.Batch, error) {
 		n := tx.counters[name] + deltas[name]
 		b.Writes = append(b.Writes, store.Write{Key: name, Value: record.EncodeCounter(n), Delete: n == 0})
 	}
+	for _, key := range tx.removals {
+		b.Writes = append(b.Writes, store.Write{Key: key, Delete: true})
+	}
 	b.Writes = append(b.Writes, outbox...)
 	for _, key := range slices.Sorted(maps.Keys(tx.reads)) {
 		b.Checks = append(b.Checks, store.Check{Key: key, Rev: tx.reads[key].rev})
@@ -262,10 +273,4 @@ func (tx *Tx) readCounters(deltas map[string]int64) error {
 		}
 	}
 	return nil
-}
-
-// outboxValue is an audit record waiting in the store: the log's next sequence number when it was written, then the record.
-// Only lines from that number on can be a copy of it.
-func outboxValue(next uint64, line []byte) []byte {
-	return append(binary.BigEndian.AppendUint64(nil, next), line...)
 }

@@ -21,7 +21,7 @@ func Verified(v *sigv4.Verifier, now func() time.Time) func(*sigv4.Input, *http.
 			}
 			return nil, "", err
 		}
-		return id.Subject.(*service.Caller), id.Region, nil
+		return id.Subject.(*service.Caller).In(id.Region), id.Region, nil
 	}
 }
 
@@ -34,7 +34,7 @@ func Trusting(defaultRegion string, region func(string) bool) func(*sigv4.Input,
 	return func(in *sigv4.Input, _ *http.Request, _ string) (*service.Caller, string, error) {
 		accessKeyID, scopeRegion, _, ok := sigv4.Peek(in)
 		if !ok {
-			return service.RootCaller(DevAccount, ""), defaultRegion, nil
+			return service.RootCaller(DevAccount, "").In(defaultRegion), defaultRegion, nil
 		}
 		account := DevAccount
 		if isAccount(accessKeyID) {
@@ -43,7 +43,7 @@ func Trusting(defaultRegion string, region func(string) bool) func(*sigv4.Input,
 		if !region(scopeRegion) {
 			return nil, "", api.Errorf(api.InvalidSignatureException, "Credential should be scoped to a valid region.")
 		}
-		return service.RootCaller(account, accessKeyID), scopeRegion, nil
+		return service.RootCaller(account, accessKeyID).In(scopeRegion), scopeRegion, nil
 	}
 }
 

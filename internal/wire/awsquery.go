@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 
@@ -32,7 +33,7 @@ func (x *exchange) serveQuery(post bool) {
 	}
 	op := x.h.STS[action]
 	if op == nil || form.Get("Version") != api.STSVersion {
-		x.failQuery(&api.Error{Code: "InvalidAction", Message: "Could not find operation " + bounded(action) + " for version " + bounded(form.Get("Version"))}, action)
+		x.failQuery(&api.Error{Code: "InvalidAction", Message: "Could not find operation " + bounded(action) + " for version " + cmp.Or(bounded(form.Get("Version")), "NO_VERSION_SPECIFIED")}, action)
 		return
 	}
 	req := op.NewRequest().(api.QueryRequest)

@@ -4,10 +4,12 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,7 +26,8 @@ import (
 // Limits on what comes in. They are above everything the API's own limits let a valid request have.
 const (
 	maxBody     = 1 << 20
-	maxBuffered = 256 << 20 // bytes of all bodies that are being read at once
+	freeBody    = 64 << 10  // bytes of a body that every request may have
+	maxBuffered = 256 << 20 // bytes beyond that, of all bodies that are being read at once
 	maxHeader   = 32 << 10
 	maxTarget   = 128
 )
@@ -48,6 +51,7 @@ type Config struct {
 type Handler struct {
 	Config
 	buffered atomic.Int64
+	unready  atomic.Bool // what /readyz said last
 }
 
 // NewHandler returns a Handler.
@@ -62,6 +66,7 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeader,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 64},
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
@@ -98,7 +103,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.h, x.w, x.r = h, w, r
 	x.requestID = keys.NewKeyID().String()
 	w.Header()["x-amzn-RequestId"] = []string{x.requestID}
+	defer x.release()
 	x.serve()
+}
+
+// release gives the exchange back, its buffers emptied. A panic on the way here is logged, and ends the connection.
+func (x *exchange) release() {
+	if v := recover(); v != nil {
+		x.h.Log.Error("panic while serving", "requestID", x.requestID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		panic(http.ErrAbortHandler)
+	}
 	clear(x.body) // both may hold plaintexts
 	clear(x.out)
 	body, out := x.body[:0], x.out[:0]
@@ -118,8 +132,11 @@ func (h *Handler) reserved(w http.ResponseWriter, r *http.Request) bool {
 	case path == "/healthz":
 		respondText(w, http.StatusOK, "ok\n")
 	case path == "/readyz":
-		if err := h.Ready(); err != nil {
-			h.Log.Warn("not ready", "error", err)
+		err := h.Ready()
+		if ready := err == nil; h.unready.Swap(!ready) == ready {
+			h.Log.Warn("readiness changed", "ready", ready, "error", err)
+		}
+		if err != nil {
 			respondText(w, http.StatusServiceUnavailable, "not ready: "+readiness(err)+"\n")
 		} else {
 			respondText(w, http.StatusOK, "ok\n")
@@ -177,39 +194,54 @@ func isForm(contentType string) bool {
 	return base == "application/x-www-form-urlencoded" && (params == "" || strings.EqualFold(strings.TrimSpace(params), "charset=utf-8"))
 }
 
+var errBody = api.Errorf(api.SerializationException, "The request body could not be read.")
+
 var errTooLarge = &api.Error{Code: "RequestEntityTooLargeException", Message: "The request is larger than 1 MiB."}
 
-// readBody reads the body into x.body.
+// readBody reads the body into x.body. What nearly every request needs is read as it comes; more is counted against maxBuffered,
+// and only as it arrives, so that announcing a large body costs others nothing.
 func (x *exchange) readBody() *api.Error {
-	n := x.r.ContentLength
-	if n > maxBody {
+	if x.r.ContentLength > maxBody {
 		return errTooLarge
 	}
-	if n < 0 {
-		n = maxBody
-	}
-	if x.h.buffered.Add(n) > maxBuffered {
-		x.h.buffered.Add(-n)
-		return api.Errorf(api.ThrottlingException, "Rate exceeded")
-	}
-	defer x.h.buffered.Add(-n)
-	var err error
-	if x.r.ContentLength >= 0 {
+	if n := x.r.ContentLength; n >= 0 && n <= freeBody {
 		if int64(cap(x.body)) < n {
 			x.body = make([]byte, n)
 		}
 		x.body = x.body[:n]
-		_, err = io.ReadFull(x.r.Body, x.body)
-	} else {
-		x.body, err = io.ReadAll(io.LimitReader(x.r.Body, maxBody+1))
-		if len(x.body) > maxBody {
+		if _, err := io.ReadFull(x.r.Body, x.body); err != nil {
+			return errBody
+		}
+		return nil
+	}
+	reserved := int64(0)
+	defer func() { x.h.buffered.Add(-reserved) }()
+	x.body = x.body[:0]
+	for {
+		if len(x.body) == cap(x.body) {
+			grow := max(int64(cap(x.body)), freeBody/2)
+			if int64(cap(x.body)) >= freeBody {
+				reserved += grow
+				if x.h.buffered.Add(grow) > maxBuffered {
+					return api.Errorf(api.ThrottlingException, "Rate exceeded")
+				}
+			}
+			grown := make([]byte, len(x.body), int64(cap(x.body))+grow)
+			copy(grown, x.body)
+			clear(x.body)
+			x.body = grown
+		}
+		n, err := x.r.Body.Read(x.body[len(x.body):cap(x.body)])
+		x.body = x.body[:len(x.body)+n]
+		switch {
+		case len(x.body) > maxBody:
 			return errTooLarge
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return errBody
 		}
 	}
-	if err != nil {
-		return api.Errorf(api.SerializationException, "The request body could not be read.")
-	}
-	return nil
 }
 
 // authenticate returns the call of a verified request.
