@@ -234,6 +234,10 @@ func (w *world) readServiceEvent(r *auditRecord, onDemand map[*key][]*call) {
 			w.fault("key %s was deleted at %v, before its date %v", k.id, r.EventTime, k.deletion)
 		}
 		k.gone, k.goneLogged = true, true
+	case "SweepKey":
+		if !k.goneLogged {
+			w.fault("audit line %d: SweepKey of key %s, which is not deleted", r.Keyturn.Seq, k.id)
+		}
 	default:
 		w.fault("audit line %d: unknown event %s", r.Keyturn.Seq, r.EventName)
 	}

@@ -103,7 +103,7 @@ func TestAuditLog(t *testing.T) {
 		switch e.EventName {
 		case "SweepKey":
 			sweeps++
-			if e.EventType != "AwsServiceEvent" || e.Parameters["keyId"] != *id {
+			if e.EventType != "AwsServiceEvent" || e.Details["keyId"] != *id {
 				t.Errorf("SweepKey: %+v", e)
 			}
 		case "Encrypt":

@@ -86,6 +86,9 @@ func planSweep(tx *service.Tx, q *DueRequest, targets []service.Target) (*DueRes
 		_, id, _ := strings.Cut(strings.TrimPrefix(e.Key, prefix), "/")
 		tx.Remove(e.Key, record.MaterialStoreKey(q.Owner, q.KeyID, id))
 	}
+	event := service.ServiceEvent(tx, "SweepKey", q.Account, q.Region, record.KeyARN(q.Owner, q.KeyID))
+	event.ServiceEventDetails.Str("keyId", q.KeyID)
+	tx.Event(event)
 	if len(aliases)+len(materials) >= sweepBatch {
 		tx.Put(tomb)
 		return &DueResponse{Done: true, More: true}, nil
