@@ -67,8 +67,7 @@ type key struct {
 	rotation    int32     // period in days, 0: off
 	next        time.Time // next rotation, zero: not known yet
 	deletion    time.Time // zero: not known yet
-	created     time.Time
-	onDemand    int // on-demand rotations asked for
+	onDemand    int       // on-demand rotations asked for
 	chain       []*material
 	ciphertexts []*ciphertext
 	waiting     map[string]*material // logged before the one that they follow

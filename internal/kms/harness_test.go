@@ -15,7 +15,6 @@ import (
 	"github.com/keyturn/keyturn/internal/clock"
 	"github.com/keyturn/keyturn/internal/keys"
 	"github.com/keyturn/keyturn/internal/kms"
-	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/schedule"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
@@ -27,10 +26,7 @@ const (
 	region  = "eu-central-1"
 )
 
-var (
-	owner = record.Owner{Account: account, Region: region}
-	start = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-)
+var start = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
 // checker is what *testing.T, *testing.B and *rapid.T have in common.
 type checker interface {
