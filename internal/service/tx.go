@@ -99,7 +99,7 @@ func (tx *Tx) lookup(storeKey string) (record.Record, error) {
 	return rd.record, nil
 }
 
-// LookupAll returns the records at several store keys, at one revision and uncached; absent ones are left out. Nothing
+// LookupAll returns the records at several store keys, uncached, each hundred at one revision; absent ones are left out. Nothing
 // guards them: use it for lists.
 func LookupAll[T record.Record](tx *Tx, storeKeys []string) ([]T, error) {
 	var out []T
