@@ -2,10 +2,12 @@ package service_test
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/store"
 )
 
 // TestManyChangesOfOneKey lets far more clients change one key, and make keys in one account, than conflicts could ever be resolved
@@ -15,6 +17,12 @@ func TestManyChangesOfOneKey(t *testing.T) {
 	defer h.close()
 	id := h.newKey()
 	const clients, each = 100, 10
+	h.store.set(func(store.Batch) error {
+		for range 20 { // an engine that takes its time
+			runtime.Gosched()
+		}
+		return nil
+	}, nil)
 	var wg sync.WaitGroup
 	for c := range clients {
 		wg.Go(func() {
