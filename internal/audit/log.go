@@ -53,6 +53,7 @@ type Log struct {
 	closed   bool
 	size     int64 // of the current segment
 	buf      []byte
+	crowded  bool // the last write was for more than one append
 	reserve  reserve
 	tryAgain time.Time // no plain append before, while full
 

@@ -52,11 +52,14 @@ func (l *Log) Append(record []byte) (uint64, error) {
 func (l *Log) lead(b *batch) {
 	l.wmu.Lock()
 	// A write is so short that others rarely come while one is under way. Letting those run that are about to append
-	// makes one call serve tens of them under load, and costs nothing when there are none.
-	runtime.Gosched()
+	// makes one call serve tens of them under load. With nobody about it would only wake idle processors.
+	if l.crowded {
+		runtime.Gosched()
+	}
 	l.mu.Lock()
 	l.pending = nil
 	l.mu.Unlock()
+	l.crowded = len(b.records) > 1
 	b.first, b.err = l.write(b.records, false)
 	l.wmu.Unlock()
 	if b.done != nil {
