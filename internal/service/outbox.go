@@ -36,7 +36,7 @@ type outbox struct {
 	err     error      // of the last drain
 	closing bool
 
-	// doubt: entries in the store may be in the log already. Owned by the drainer.
+	// doubt: entries in the store may be in the log already. It lasts until the store has been seen empty. Owned by the drainer.
 	doubt bool
 }
 
@@ -142,27 +142,30 @@ func (o *outbox) loop() {
 func (o *outbox) drain(ctx context.Context) error {
 	for {
 		entries, err := o.page(ctx)
-		if err != nil || len(entries) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(entries) == 0 {
+			o.doubt = false
+			o.pending.Store(0) // but for what came this instant
+			return nil
 		}
 		lines, err := o.unlogged(entries)
 		if err != nil {
 			return err
 		}
+		doubt := o.doubt
+		o.doubt = true // until they are removed
 		if len(lines) > 0 {
-			o.doubt = true // until they are removed
 			if _, err := o.p.sink.AppendSync(lines); err != nil {
 				return err
 			}
 		}
 		if err := o.remove(ctx, entries); err != nil {
-			o.doubt = true
 			return err
 		}
-		o.doubt = false
-		if o.pending.Add(-int64(len(entries))) < 0 {
-			o.pending.Store(0) // an earlier run's, or those of a commit that was not sure of itself
-		}
+		o.doubt = doubt // what was there before this page may be on the next
+		o.pending.Add(-int64(len(entries)))
 	}
 }
 

@@ -72,6 +72,34 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// TestCrashBehindAPage leaves more records in the store than one append takes, the last of them logged: that one must not get there
+// twice.
+func TestCrashBehindAPage(t *testing.T) {
+	first := newHouse(t, nil, nil)
+	first.sink.held = make(chan struct{})
+	id := first.newKey()
+	const changes = 600
+	for i := range changes {
+		first.must("UpdateKeyDescription", &api.UpdateKeyDescriptionRequest{KeyId: some(id), Description: some(fmt.Sprint(i))})
+	}
+	crashed := &faults{Store: copyOf(t, first.store)}
+	close(first.sink.held)
+	first.flush()
+	first.close()
+	var last []byte
+	for l := range first.sink.Since(1) {
+		last = stripFrame(l.JSON)
+	}
+	sink := &badSink{Memory: audit.NewMemory(10_000)}
+	if _, err := sink.Append(last); err != nil {
+		t.Fatal(err)
+	}
+	newHouse(t, crashed, sink).close()
+	if n := len(readLog(t, sink)); n != changes+1 {
+		t.Errorf("the log has %d records, want %d", n, changes+1)
+	}
+}
+
 // stripFrame takes what the log put in front of a record off again.
 func stripFrame(line []byte) []byte {
 	_, rest, _ := strings.Cut(string(line), "},")
