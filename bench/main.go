@@ -127,7 +127,7 @@ func bench(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	if o.keyturn == "" {
 		o.keyturn = filepath.Join(work, "keyturn")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", o.keyturn, "github.com/keyturn/keyturn/cmd/keyturn")
+		build := exec.CommandContext(ctx, "go", "build", "-o", o.keyturn, "github.com/keyturn/keyturn/cmd/keyturn")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if text, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("building keyturn, or name one with -keyturn: %w\n%s", err, text)
