@@ -25,6 +25,8 @@ import (
 	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
 	awssts "github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+
+	"github.com/keyturn/keyturn/internal/audit"
 )
 
 // apiCode is the error code that a client sees, "" for none.
@@ -289,6 +291,25 @@ func TestServer(t *testing.T) {
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
+	}
+
+	// What failed before authentication is in the security log, and not in the audit log.
+	security, err := os.ReadFile(filepath.Join(dir, "data", securityFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range []string{"InvalidSignatureException", "UnrecognizedClientException", "MissingAuthenticationTokenException", "TrentService.DescribeKey", "127.0.0.1"} {
+		if !strings.Contains(string(security), reason) {
+			t.Errorf("the security log lacks %s:\n%s", reason, security)
+		}
+	}
+	for line, err := range audit.Read(filepath.Join(dir, "data", auditDir), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(line.JSON), "SignatureException") {
+			t.Errorf("in the audit log: %s", line.JSON)
+		}
 	}
 
 	// keyturn dev, which would let anybody in, does not open the store.

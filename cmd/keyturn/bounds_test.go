@@ -129,6 +129,12 @@ func TestForeignNamesStaySecret(t *testing.T) {
 func TestTwoManagedKeys(t *testing.T) {
 	s := startDev(t, "")
 	c := kmsClient(s.URL, "keyturn", "us-east-1")
+	if _, err := c.Encrypt(t.Context(), &awskms.EncryptInput{KeyId: aws.String("alias/aws/s3"), Plaintext: []byte("x"), DryRun: aws.Bool(true)}); apiCode(err) != "DryRunOperationException" {
+		t.Errorf("a dry run: %v", err)
+	}
+	if l, err := c.ListAliases(t.Context(), &awskms.ListAliasesInput{}); err != nil || len(l.Aliases) > 0 {
+		t.Errorf("a dry run has made %+v, %v", l.Aliases, err)
+	}
 	e, err := c.Encrypt(t.Context(), &awskms.EncryptInput{KeyId: aws.String("alias/aws/s3"), Plaintext: []byte("x")})
 	if err != nil {
 		t.Fatal(err)

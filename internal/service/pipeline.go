@@ -165,6 +165,8 @@ func (p *Pipeline) protect(ctx context.Context, op *Op, call *Call, req any) (re
 	return op.run(ctx, p, call, req)
 }
 
+var errDryRun = api.Errorf(api.DryRunOperationException, "The request would have succeeded, but the DryRun option is set.")
+
 // Provision is what Resolve returns, as its error beside the targets, when a target is made on first use: once the targets are
 // allowed, Op is run with Req, then the operation starts over.
 type Provision struct {
@@ -198,6 +200,9 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			if err := p.allow(op, call, targets); err != nil {
 				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, err)
 			}
+			if d.DryRun != nil && d.DryRun(q) { // it would be made, and used
+				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, errDryRun)
+			}
 			if _, err := p.DoInternal(ctx, pr.Op, record.Owner{Account: call.Caller.Account, Region: call.Region}, call.Now, 0, pr.Req); err != nil {
 				return nil, p.refuse(ctx, op, call, nil, err)
 			}
@@ -211,7 +216,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			resp, err = d.Plan(tx, q, targets)
 		}
 		if err == nil && d.DryRun != nil && d.DryRun(q) {
-			err = api.Errorf(api.DryRunOperationException, "The request would have succeeded, but the DryRun option is set.")
+			err = errDryRun
 		}
 		if err != nil {
 			return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, err)
