@@ -73,7 +73,7 @@ func TestTrustingAccounts(t *testing.T) {
 	if _, err := kmsClient(s.URL, "x", "moon-west-1").ListKeys(ctx, &awskms.ListKeysInput{}); apiCode(err) != "InvalidSignatureException" {
 		t.Errorf("unknown region: %v", err)
 	}
-	whoami, err := stsClient(s.URL, "111122223333", "x").GetCallerIdentity(ctx, &awssts.GetCallerIdentityInput{})
+	whoami, err := stsClient(s.URL, "111122223333", "secret-of-the-client").GetCallerIdentity(ctx, &awssts.GetCallerIdentityInput{})
 	if err != nil || *whoami.Account != "111122223333" || *whoami.Arn != "arn:aws:iam::111122223333:root" {
 		t.Errorf("identity %+v, %v", whoami, err)
 	}
@@ -236,7 +236,7 @@ func TestServer(t *testing.T) {
 		"user":           {client("AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY", "eu-central-1"), ""},
 		"wrong secret":   {client("AKIAIOSFODNN7EXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY", "eu-central-1"), "InvalidSignatureException"},
 		"unknown key":    {client("AKIAAAAAAAAAAAAAAAAA", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "eu-central-1"), "UnrecognizedClientException"},
-		"account as key": {client("111122223333", "x", "eu-central-1"), "UnrecognizedClientException"},
+		"account as key": {client("111122223333", "secret-of-the-client", "eu-central-1"), "UnrecognizedClientException"},
 		"other region":   {client("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "us-east-1"), "InvalidSignatureException"},
 	} {
 		if _, err := want.client.DescribeKey(ctx, &awskms.DescribeKeyInput{KeyId: k.KeyMetadata.KeyId}); apiCode(err) != want.code {

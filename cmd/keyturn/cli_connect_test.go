@@ -54,7 +54,7 @@ func TestConnect(t *testing.T) {
 region = eu-central-1
 services = here
 aws_access_key_id = REMOTE
-aws_secret_access_key = remote
+aws_secret_access_key = remote-secret
 [services here]
 kms =
   endpoint_url = https://kms.example.com
@@ -75,7 +75,7 @@ kms =
 		},
 		{
 			name: "loopback uses what there is", flags: clientFlags{endpoint: devEndpoint, region: "eu-west-1"},
-			env:      map[string]string{"AWS_ACCESS_KEY_ID": "111111111111", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "eu-west-2"},
+			env:      map[string]string{"AWS_ACCESS_KEY_ID": "111111111111", "AWS_SECRET_ACCESS_KEY": "long-enough", "AWS_REGION": "eu-west-2"},
 			endpoint: devEndpoint, region: "eu-west-1", key: "111111111111",
 		},
 		{
@@ -93,7 +93,7 @@ kms =
 		{name: "fallback", fallback: devEndpoint, endpoint: devEndpoint, region: "us-east-1", key: "keyturn"},
 		{name: "profile", flags: clientFlags{profile: "remote"}, endpoint: "https://kms.example.com", region: "eu-central-1", key: "REMOTE"},
 		{
-			name: "AWS", env: map[string]string{"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "eu-west-2"},
+			name: "AWS", env: map[string]string{"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "long-enough", "AWS_REGION": "eu-west-2"},
 			endpoint: "", region: "eu-west-2", key: "A",
 		},
 		{name: "no region", err: "no region", hint: "--region"},
