@@ -225,7 +225,7 @@ func (c *serverConfig) credentials() (map[string]sigv4.Credential, error) {
 	creds := make(map[string]sigv4.Credential)
 	accounts := make(map[string]bool)
 	for _, a := range c.Accounts {
-		if !accountID(a.ID) {
+		if !service.IsAccountID(a.ID) {
 			return nil, fmt.Errorf("accounts: id %q is not 12 digits (write it in quotes)", a.ID)
 		}
 		if accounts[a.ID] {
@@ -263,8 +263,6 @@ func (c *serverConfig) credentials() (map[string]sigv4.Credential, error) {
 	}
 	return creds, nil
 }
-
-func accountID(s string) bool { return len(s) == 12 && madeOf(s, "0123456789") }
 
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 

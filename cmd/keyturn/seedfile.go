@@ -88,7 +88,7 @@ func (k seedKey) seed(regions regions) (kms.Seed, error) {
 	if _, ok := keys.ParseKeyID(s.ID); !ok {
 		return s, fmt.Errorf("id is not a UUID in lower case")
 	}
-	if !accountID(s.Account) {
+	if !service.IsAccountID(s.Account) {
 		return s, fmt.Errorf("account %q is not 12 digits (write it in quotes)", s.Account)
 	}
 	if !regions.has(s.Region) {

@@ -136,22 +136,10 @@ type keyARN struct {
 // parseARN reads arn:PARTITION:kms:REGION:ACCOUNT:RESOURCE.
 func parseARN(s string) (keyARN, bool) {
 	parts := strings.SplitN(s, ":", 6)
-	if len(parts) != 6 || parts[2] != "kms" || !validAccount(parts[4]) || !validRegion(parts[3]) || parts[1] != record.Partition(parts[3]) {
+	if len(parts) != 6 || parts[2] != "kms" || !service.IsAccountID(parts[4]) || !validRegion(parts[3]) || parts[1] != record.Partition(parts[3]) {
 		return keyARN{}, false
 	}
 	return keyARN{Owner: record.Owner{Account: parts[4], Region: parts[3]}, resource: parts[5]}, true
-}
-
-func validAccount(s string) bool {
-	if len(s) != 12 {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
 }
 
 func validRegion(s string) bool {

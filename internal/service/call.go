@@ -34,6 +34,19 @@ func NewCaller(c Caller) *Caller {
 	return &c
 }
 
+// IsAccountID tells whether s is an account ID: 12 digits.
+func IsAccountID(s string) bool {
+	if len(s) != 12 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
+
 // In returns the caller as its ARN is in a region: elsewhere than in AWS's main partition it begins differently.
 func (c *Caller) In(region string) *Caller {
 	partition := record.Partition(region)

@@ -37,7 +37,7 @@ func Trusting(defaultRegion string, region func(string) bool) func(*sigv4.Input,
 			return service.RootCaller(DevAccount, "").In(defaultRegion), defaultRegion, nil
 		}
 		account := DevAccount
-		if isAccount(accessKeyID) {
+		if service.IsAccountID(accessKeyID) {
 			account = accessKeyID
 		}
 		if !region(scopeRegion) {
@@ -45,16 +45,4 @@ func Trusting(defaultRegion string, region func(string) bool) func(*sigv4.Input,
 		}
 		return service.RootCaller(account, accessKeyID).In(scopeRegion), scopeRegion, nil
 	}
-}
-
-func isAccount(s string) bool {
-	if len(s) != 12 {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
 }
