@@ -103,7 +103,10 @@ func fillSome(ctx context.Context, st store.Store, owner record.Owner, ids []key
 // newKey makes a key and its material.
 func newKey(owner record.Owner, id keys.KeyID, next time.Time) ([]record.Record, error) {
 	spec := keys.SpecByName("SYMMETRIC_DEFAULT")
-	secret := spec.NewMaterial()
+	secret, err := spec.NewMaterial()
+	if err != nil {
+		return nil, err
+	}
 	materialID, err := keys.NewMaterialID(secret, id)
 	if err != nil {
 		return nil, err

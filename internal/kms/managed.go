@@ -52,7 +52,11 @@ func putNewKey(tx *service.Tx, key *record.Key) error {
 	if _, err := service.Lookup[*record.Key](tx, key.StoreKey()); err != nil {
 		return err
 	}
-	if err := addMaterial(tx, key, "", tx.Now, keys.SpecByName(key.Spec).NewMaterial()); err != nil {
+	secret, err := keys.SpecByName(key.Spec).NewMaterial()
+	if err != nil {
+		return err
+	}
+	if err := addMaterial(tx, key, "", tx.Now, secret); err != nil {
 		return err
 	}
 	tx.Put(key)

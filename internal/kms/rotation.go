@@ -57,8 +57,11 @@ func rotate(tx *service.Tx, k *record.Key, rotation record.RotationType) error {
 	if at.Before(k.CurrentSince) {
 		at = k.CurrentSince
 	}
-	spec := keys.SpecByName(k.Spec)
-	if err := addMaterial(tx, k, rotation, at, spec.NewMaterial()); err != nil {
+	secret, err := keys.SpecByName(k.Spec).NewMaterial()
+	if err != nil {
+		return err
+	}
+	if err := addMaterial(tx, k, rotation, at, secret); err != nil {
 		return err
 	}
 	tx.Put(k)
