@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +32,7 @@ func fill(ctx context.Context, st store.Store, owner record.Owner, n int, now ti
 	for i := range ids {
 		ids[i] = keys.NewKeyID()
 	}
-	slices.SortFunc(ids, func(a, b keys.KeyID) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(ids, func(a, b keys.KeyID) int { return strings.Compare(a.String(), b.String()) })
 	// Their rotations spread over the period to come, so that nothing is due.
 	next := func(i int) time.Time {
 		return clock.Stamp(now.Add(day + (rotationDays-1)*day/time.Duration(n)*time.Duration(i)))

@@ -141,7 +141,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 	}
 	a.Handler = wire.NewHandler(wire.Config{
-		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), a.runner.Operations(shifted)), STS: byName(sts.Operations()),
+		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), slices.Concat(k.Extensions(), a.runner.Operations(shifted))), STS: byName(sts.Operations()),
 		Authenticate: c.Authenticate, Guard: c.Guard, Security: security, Log: c.Log,
 		Ready: func() error { return errors.Join(sealed.Damage(), a.pipeline.Healthy()) },
 	})

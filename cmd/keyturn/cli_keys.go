@@ -37,7 +37,7 @@ neither region nor credentials. A KEY is a key ID, a key ARN, or an alias, with 
 	}
 	cmd.SetFlagErrorFunc(flagError)
 	flags.register(cmd.PersistentFlags())
-	cmd.AddCommand(newKeysListCommand(flags), newKeysCreateCommand(flags), newKeysShowCommand(flags), newKeysRotateCommand(flags), newKeysVersionsCommand(flags))
+	cmd.AddCommand(newKeysListCommand(flags), newKeysCreateCommand(flags), newKeysShowCommand(flags), newKeysRotateCommand(flags), newKeysVersionsCommand(flags), newKeysUsageCommand(flags))
 	return cmd
 }
 
@@ -53,16 +53,10 @@ func keyName(s string) (string, error) {
 	if s == "" || len(s) > 2048 {
 		return "", usagef("a key is named by its ID, its ARN or an alias")
 	}
-	if _, ok := keys.ParseKeyID(s); ok || multiRegionID(s) || strings.HasPrefix(s, "arn:") || strings.HasPrefix(s, aliasPrefix) {
+	if _, ok := keys.ParseKeyID(s); ok || strings.HasPrefix(s, "arn:") || strings.HasPrefix(s, aliasPrefix) {
 		return s, nil
 	}
 	return aliasPrefix + s, nil
-}
-
-// multiRegionID tells whether s has the form of a multi-Region key's ID.
-func multiRegionID(s string) bool {
-	hex, ok := strings.CutPrefix(s, "mrk-")
-	return ok && len(hex) == 32 && madeOf(hex, "0123456789abcdef")
 }
 
 // aliasName completes and checks the name of an alias that is to be made.

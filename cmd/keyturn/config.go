@@ -25,6 +25,7 @@ type serverConfig struct {
 	Regions   []string        `yaml:"regions"`
 	Seal      sealConfig      `yaml:"seal"`
 	Accounts  []accountConfig `yaml:"accounts"`
+	Enclaves  enclaveConfig   `yaml:"enclaves"`
 }
 
 type tlsConfig struct {
@@ -67,7 +68,7 @@ func loadConfig(path string) (*serverConfig, error) {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	dir := filepath.Dir(path)
-	for _, p := range []*string{&c.DataDir, &c.Seal.KeyFile} {
+	for _, p := range []*string{&c.DataDir, &c.Seal.KeyFile, &c.Enclaves.Roots} {
 		*p = relativeTo(dir, *p)
 	}
 	if c.TLS != nil {

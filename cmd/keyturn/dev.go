@@ -22,15 +22,16 @@ import (
 )
 
 type devFlags struct {
-	listen      string
-	dataDir     string
-	inMemory    bool
-	strict      bool
-	allowRemote bool
-	hosts       []string
-	regions     []string
-	seedFile    string
-	readyFile   string
+	listen       string
+	dataDir      string
+	inMemory     bool
+	strict       bool
+	allowRemote  bool
+	hosts        []string
+	regions      []string
+	enclaveRoots string
+	seedFile     string
+	readyFile    string
 }
 
 func newDevCommand() *cobra.Command {
@@ -53,6 +54,7 @@ Its clock can be turned forward: keyturn clock advance 91d.`,
 	fl.BoolVar(&f.strict, "strict", false, "verify signatures; the access key is in DATA-DIR/credentials, profile keyturn")
 	fl.BoolVar(&f.allowRemote, "allow-remote", false, "allow --listen addresses that other machines can reach")
 	fl.StringArrayVar(&f.hosts, "host", nil, "a further host name to answer to (repeatable)")
+	fl.StringVar(&f.enclaveRoots, "enclave-roots", "", "PEM file of the roots that attestation documents must lead to (default: that of AWS Nitro Enclaves)")
 	fl.StringArrayVar(&f.regions, "region", nil, "a region to serve (repeatable; default: every AWS region); the first is that of unsigned requests")
 	fl.StringVar(&f.seedFile, "seed-file", "", "YAML file of keys to make at the start, see docs/seed-file.md")
 	fl.StringVar(&f.readyFile, "ready-file", "", "file to write the endpoint URL to once it is served")
@@ -71,12 +73,17 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	if err != nil {
 		return usageError{err}
 	}
+	enclaves, err := attestation(enclaveConfig{Roots: f.enclaveRoots})
+	if err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 	hardenProcess(log)
 	tuneRuntime()
 	c := appConfig{
 		DataDir: f.dataDir, Dev: true, Log: log, Now: time.Now,
 		Guard:        wire.HostGuard{Names: f.hosts, Remote: f.allowRemote}.Check,
+		KMS:          kms.Config{HasRegion: regions.has, Attestation: enclaves},
 		Authenticate: wire.Trusting(regions.first, regions.has),
 		Provider: func(created bool) (seal.Provider, error) {
 			path := filepath.Join(f.dataDir, sealKeyFile)

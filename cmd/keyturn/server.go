@@ -66,6 +66,10 @@ func runServer(cmd *cobra.Command, path, readyFile string) error {
 			return cred, nil
 		},
 	})
+	enclaves, err := attestation(c.Enclaves)
+	if err != nil {
+		return err
+	}
 	scheme := "http://"
 	var certs *certificates
 	if c.TLS != nil {
@@ -81,7 +85,7 @@ func runServer(cmd *cobra.Command, path, readyFile string) error {
 	defer l.Close()
 	a, err := openApp(cmd.Context(), appConfig{
 		DataDir: c.DataDir, Provider: c.provider, Log: log, Now: time.Now,
-		KMS:          kms.Config{DefaultPolicyOnly: true, MaxJitter: dueJitter},
+		KMS:          kms.Config{DefaultPolicyOnly: true, MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
 		Authenticate: wire.Verified(verifier, time.Now),
 	})
 	if err != nil {

@@ -136,3 +136,114 @@ func (v *GetClockResponse) AppendJSON(dst []byte) []byte {
 	dst = putInt(dst, `"OffsetSeconds":`, v.OffsetSeconds)
 	return closeObject(dst)
 }
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetKeyMaterialUsageRequest) DecodeJSON(data []byte) error {
+	*v = GetKeyMaterialUsageRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetKeyMaterialUsageRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "KeyId":
+			decodeStr(d, &v.KeyId)
+		case "Limit":
+			decodeInt(d, &v.Limit)
+		case "Marker":
+			decodeStr(d, &v.Marker)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetKeyMaterialUsageRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"KeyId":`, v.KeyId)
+	dst = putInt(dst, `"Limit":`, v.Limit)
+	dst = putStr(dst, `"Marker":`, v.Marker)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetKeyMaterialUsageResponse) DecodeJSON(data []byte) error {
+	*v = GetKeyMaterialUsageResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetKeyMaterialUsageResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "KeyId":
+			decodeStr(d, &v.KeyId)
+		case "Materials":
+			decodeStructs(d, &v.Materials)
+		case "TrackingStartDate":
+			decodeTime(d, &v.TrackingStartDate)
+		case "NextMarker":
+			decodeStr(d, &v.NextMarker)
+		case "Truncated":
+			decodeBool(d, &v.Truncated)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetKeyMaterialUsageResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"KeyId":`, v.KeyId)
+	dst = putStructs(dst, `"Materials":`, v.Materials)
+	dst = putTime(dst, `"TrackingStartDate":`, v.TrackingStartDate)
+	dst = putStr(dst, `"NextMarker":`, v.NextMarker)
+	dst = putBool(dst, `"Truncated":`, v.Truncated)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *KeyMaterialUsage) DecodeJSON(data []byte) error {
+	*v = KeyMaterialUsage{}
+	return decodeJSON(data, v)
+}
+
+func (v *KeyMaterialUsage) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "KeyMaterialId":
+			decodeStr(d, &v.KeyMaterialId)
+		case "Current":
+			decodeBool(d, &v.Current)
+		case "Since":
+			decodeTime(d, &v.Since)
+		case "EncryptionCount":
+			decodeInt(d, &v.EncryptionCount)
+		case "EncryptedBytes":
+			decodeInt(d, &v.EncryptedBytes)
+		case "LastEncryption":
+			decodeTime(d, &v.LastEncryption)
+		case "DecryptionCount":
+			decodeInt(d, &v.DecryptionCount)
+		case "LastDecryption":
+			decodeTime(d, &v.LastDecryption)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *KeyMaterialUsage) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"KeyMaterialId":`, v.KeyMaterialId)
+	dst = putBool(dst, `"Current":`, v.Current)
+	dst = putTime(dst, `"Since":`, v.Since)
+	dst = putInt(dst, `"EncryptionCount":`, v.EncryptionCount)
+	dst = putInt(dst, `"EncryptedBytes":`, v.EncryptedBytes)
+	dst = putTime(dst, `"LastEncryption":`, v.LastEncryption)
+	dst = putInt(dst, `"DecryptionCount":`, v.DecryptionCount)
+	dst = putTime(dst, `"LastDecryption":`, v.LastDecryption)
+	return closeObject(dst)
+}

@@ -29,8 +29,9 @@ type ClockEventType string
 
 // Values of ClockEventType.
 const (
-	ClockEventTypeRotateKey ClockEventType = "RotateKey"
-	ClockEventTypeDeleteKey ClockEventType = "DeleteKey"
+	ClockEventTypeRotateKey                 ClockEventType = "RotateKey"
+	ClockEventTypeDeleteKey                 ClockEventType = "DeleteKey"
+	ClockEventTypeDeleteImportedKeyMaterial ClockEventType = "DeleteImportedKeyMaterial"
 )
 
 // Values returns all values of ClockEventType, in a slice of the caller's own.
@@ -38,6 +39,7 @@ func (ClockEventType) Values() []ClockEventType {
 	return []ClockEventType{
 		ClockEventTypeRotateKey,
 		ClockEventTypeDeleteKey,
+		ClockEventTypeDeleteImportedKeyMaterial,
 	}
 }
 
@@ -50,6 +52,34 @@ type GetClockResponse struct {
 	Now           Opt[time.Time]
 	Adjustable    Opt[bool]
 	OffsetSeconds Opt[int64]
+}
+
+// GetKeyMaterialUsageRequest is the input of GetKeyMaterialUsage.
+type GetKeyMaterialUsageRequest struct {
+	KeyId  Opt[string] // required
+	Limit  Opt[int64]
+	Marker Opt[string]
+}
+
+// GetKeyMaterialUsageResponse is the output of GetKeyMaterialUsage.
+type GetKeyMaterialUsageResponse struct {
+	KeyId             Opt[string]
+	Materials         []KeyMaterialUsage
+	TrackingStartDate Opt[time.Time]
+	NextMarker        Opt[string]
+	Truncated         Opt[bool]
+}
+
+// KeyMaterialUsage is a structure of the keyturn model.
+type KeyMaterialUsage struct {
+	KeyMaterialId   Opt[string]
+	Current         Opt[bool]
+	Since           Opt[time.Time]
+	EncryptionCount Opt[int64]
+	EncryptedBytes  Opt[int64]
+	LastEncryption  Opt[time.Time]
+	DecryptionCount Opt[int64]
+	LastDecryption  Opt[time.Time]
 }
 
 // KeyturnOperations returns the operations of the keyturn model, sorted by name, in a slice of the caller's own.
@@ -70,6 +100,17 @@ func KeyturnOperations() []Operation {
 			HasOutput:   true,
 			Errors:      []ErrorCode{KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:GetClock", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.GetKeyMaterialUsage", Name: "GetKeyMaterialUsage",
+			NewInput:    func() Request { return new(GetKeyMaterialUsageRequest) },
+			NewOutput:   func() Response { return new(GetKeyMaterialUsageResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{NotFoundException, InvalidArnException, InvalidMarkerException, DependencyTimeoutException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:GetKeyMaterialUsage", In: "key policy"}},
+			Identifiers: map[string][]string{
+				"KeyId": []string{"keyId", "keyArn"},
+			},
 		},
 	}
 }

@@ -4,6 +4,7 @@ package api
 
 var (
 	ruleAdvanceSecondsType = rule{min: Some[int64](0), max: Some[int64](3155760000)}
+	ruleUsageLimitType     = rule{min: Some[int64](1), max: Some[int64](1000)}
 )
 
 // Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
@@ -17,4 +18,13 @@ func (v *AdvanceClockRequest) validate(c *validator) {
 func (v *GetClockRequest) Validate() error { return validate(v) }
 
 func (v *GetClockRequest) validate(c *validator) {
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *GetKeyMaterialUsageRequest) Validate() error { return validate(v) }
+
+func (v *GetKeyMaterialUsageRequest) validate(c *validator) {
+	c.checkStr("keyId", true, v.KeyId, &ruleKeyIdType)
+	c.checkInt("limit", false, v.Limit, &ruleUsageLimitType)
+	c.checkStr("marker", false, v.Marker, &ruleMarkerType)
 }

@@ -54,7 +54,7 @@ func newFixture(t testing.TB) *fixture {
 
 func (f *fixture) seal(t testing.TB, plaintext []byte, context Context) []byte {
 	t.Helper()
-	blob, err := Seal(nil, plaintext, f.id, f.material, f.aead, f.macs[1], testAccount, context)
+	blob, err := Seal(nil, plaintext, XAES, f.id, f.material, f.aead, f.macs[1], testAccount, context)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Error("sealed twice, the bytes are the same")
 		}
 	}
-	blob, err := Seal([]byte("prefix"), []byte("p"), f.id, f.material, f.aead, f.macs[2], testAccount, nil)
+	blob, err := Seal([]byte("prefix"), []byte("p"), XAES, f.id, f.material, f.aead, f.macs[2], testAccount, nil)
 	if err != nil || string(blob[:6]) != "prefix" {
 		t.Fatalf("Seal after a prefix: %v", err)
 	}
@@ -208,7 +208,7 @@ func TestHeaderIsBound(t *testing.T) {
 	f := newFixture(t)
 	blob := f.seal(t, []byte("p"), nil)
 	other := NewKeyID()
-	copy(blob[7:23], other[:])
+	copy(blob[7:23], other.id[:])
 	var sum [macSize]byte
 	f.macs[1].sum(&sum, blob)
 	copy(blob[macOffset:], sum[:])
@@ -231,7 +231,7 @@ func FuzzParseCiphertext(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, offset uint16, flip byte) {
 		// Bytes made by nobody: only those that were sealed parse.
 		if c, err := ParseCiphertext(data, fx.macs); err == nil {
-			if len(data) > MaxCiphertext || !bytes.Equal(data[7:23], c.KeyID[:]) {
+			if len(data) > MaxCiphertext || !bytes.Equal(data[7:23], c.KeyID.id[:]) {
 				t.Fatalf("parsed %x", data)
 			}
 			if _, err := c.Open(nil, fx.aead, testAccount, Context{"a": "b"}); err != nil && err != ErrCiphertext {
@@ -341,7 +341,7 @@ func writeCorpus(t *testing.T) []byte {
 		{"block", 2, nil, strings.Repeat("0123456789abcdef", 16)},
 	} {
 		secret, mac := bytes.Repeat([]byte{byte(i + 1)}, 32), bytes.Repeat([]byte{byte(0x81 + i)}, 32)
-		id := KeyID{0x12, 0x34, 0xab, 0xcd, 0x12, 0xab, 0x44, 0xcd, 0x96, 0xef, 1, 2, 3, 4, 5, byte(i)}
+		id := KeyID{id: [16]byte{0x12, 0x34, 0xab, 0xcd, 0x12, 0xab, 0x44, 0xcd, 0x96, 0xef, 1, 2, 3, 4, 5, byte(i)}}
 		material, err := NewMaterialID(secret, id)
 		if err != nil {
 			t.Fatal(err)
@@ -350,7 +350,7 @@ func writeCorpus(t *testing.T) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		blob, err := Seal(nil, []byte(c.plaintext), id, material, aead, NewMACKey(c.version, mac), testAccount, c.context)
+		blob, err := Seal(nil, []byte(c.plaintext), XAES, id, material, aead, NewMACKey(c.version, mac), testAccount, c.context)
 		if err != nil {
 			t.Fatal(err)
 		}

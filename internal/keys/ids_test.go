@@ -12,7 +12,8 @@ func TestKeyID(t *testing.T) {
 		good: true, "00000000-0000-0000-0000-000000000000": true, "ffffffff-ffff-ffff-ffff-ffffffffffff": true,
 		"": false, strings.ToUpper(good): false, good[:35]: false, good + "0": false, strings.ReplaceAll(good, "-", ""): false,
 		"{" + good + "}": false, "1234abcd-12ab-34cd-56ef-1234567890ag": false, "1234abcd_12ab-34cd-56ef-1234567890ab": false,
-		"1234abc-d12ab-34cd-56ef-1234567890ab": false, "mrk-1234abcd12ab34cd56ef1234567890ab": false, "-234abcd-12ab-34cd-56ef-1234567890ab": false,
+		"1234abc-d12ab-34cd-56ef-1234567890ab": false, "mrk-1234abcd12ab34cd56ef1234567890ab": true, "mrk-" + good: false, "mrk-": false, "mrk-1234abcd12ab34cd56ef1234567890a": false,
+		"mrk-1234abcd12ab34cd56ef1234567890abc": false, "mrk-1234ABCD12ab34cd56ef1234567890ab": false, "-234abcd-12ab-34cd-56ef-1234567890ab": false,
 		"1234abcd-12ab-34cd-56ef-12345678\xff0ab": false, " " + good[1:]: false,
 	}
 	for text, ok := range tests {
@@ -25,6 +26,12 @@ func TestKeyID(t *testing.T) {
 		}
 		if !got && id != (KeyID{}) {
 			t.Errorf("%q does not parse, but gives %v", text, id)
+		}
+	}
+	for range 100 {
+		id := NewMultiRegionKeyID()
+		if back, ok := ParseKeyID(id.String()); !ok || back != id || !id.MultiRegion() || NewKeyID().MultiRegion() {
+			t.Errorf("new multi-Region key ID %s", id)
 		}
 	}
 	seen := map[KeyID]bool{}
@@ -49,7 +56,7 @@ func TestMaterialID(t *testing.T) {
 			t.Errorf("%q: %v, %v; want %v", text, id, got, ok)
 		}
 	}
-	key, other := KeyID{1}, KeyID{2}
+	key, other := KeyID{id: [16]byte{1}}, KeyID{id: [16]byte{2}}
 	secret := bytes.Repeat([]byte{1}, 32)
 	make := func(secret []byte, key KeyID) MaterialID {
 		id, err := NewMaterialID(secret, key)

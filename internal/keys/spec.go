@@ -27,6 +27,9 @@ type Spec struct {
 	Open func(material []byte) (any, error)
 }
 
+// Asymmetric tells whether keys of this spec have a public half.
+func (s *Spec) Asymmetric() bool { return !s.Rotates && len(s.MACAlgorithms) == 0 }
+
 // MessageType says what Sign and Verify are given; the values are the API's.
 type MessageType string
 
@@ -69,6 +72,8 @@ type PrivateKey interface {
 
 // Decrypter is an asymmetric key of usage ENCRYPT_DECRYPT.
 type Decrypter interface {
+	// MaxPlaintext is the longest plaintext that the algorithm takes, in bytes.
+	MaxPlaintext(algorithm string) int
 	// Encrypt fails with ErrPlaintextLength only, for input.
 	Encrypt(algorithm string, plaintext []byte) ([]byte, error)
 	// Decrypt fails with ErrCiphertext, whatever is wrong with the ciphertext.
@@ -115,7 +120,7 @@ const (
 func SpecByName(name string) *Spec { return specs[name] }
 
 // specs has every spec by name; each family stands in a file of its own.
-var specs = table(symmetricSpecs)
+var specs = table(symmetricSpecs, rsaSpecs, eccSpecs, secp256k1Specs, ed25519Specs, hmacSpecs, sm2Specs, mldsaSpecs, mlkemSpecs)
 
 func table(families ...[]*Spec) map[string]*Spec {
 	t := make(map[string]*Spec)

@@ -44,6 +44,20 @@ func auditTags(p *audit.Params, tags []api.Tag) {
 	p.ObjList("tags", list)
 }
 
+// auditMetadata records what identifies a new key.
+func auditMetadata(p *audit.Params, m *api.KeyMetadata) {
+	str(p, "aWSAccountId", m.AWSAccountId)
+	str(p, "keyId", m.KeyId)
+	str(p, "arn", m.Arn)
+	str(p, "keySpec", m.KeySpec)
+	str(p, "keyUsage", m.KeyUsage)
+	str(p, "origin", m.Origin)
+	str(p, "keyState", m.KeyState)
+	boolean(p, "multiRegion", m.MultiRegion)
+	str(p, "currentKeyMaterialId", m.CurrentKeyMaterialId)
+	str(p, "customKeyStoreId", m.CustomKeyStoreId)
+}
+
 // auditKeyID returns an Audit for operations whose only parameter is the key.
 func auditKeyID[Q any](name func(*Q) string) func(*Q, *audit.Params) {
 	return func(q *Q, p *audit.Params) { p.Str("keyId", name(q)) }

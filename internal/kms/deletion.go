@@ -25,8 +25,11 @@ func deleteKey() *service.Op {
 			if !ok || due.Kind != record.DueDeletion || due.At.After(tx.Now) {
 				return &DueResponse{}, nil
 			}
-			tomb := &record.Tombstone{Owner: k.Owner, KeyID: k.ID, Deleted: tx.Now}
+			tomb := &record.Tombstone{Owner: k.Owner, KeyID: k.ID, Deleted: tx.Now, MaterialRegion: leftBehind(k)}
 			if _, err := service.Lookup[*record.Tombstone](tx, tomb.StoreKey()); err != nil {
+				return nil, err
+			}
+			if err := leaveRelated(tx, k); err != nil {
 				return nil, err
 			}
 			tx.Put(tomb)
@@ -37,6 +40,36 @@ func deleteKey() *service.Op {
 			return &DueResponse{Done: true, KeyARN: k.ARN()}, nil
 		},
 	}.Op("kms")
+}
+
+// leftBehind says where the materials stand that go with a key: what related multi-Region keys share goes with the last of them, the
+// primary.
+func leftBehind(k *record.Key) string {
+	switch owner := k.MaterialOwner(); {
+	case owner == k.Owner:
+		return ""
+	case k.Primary():
+		return owner.Region
+	}
+	return record.NoRegion
+}
+
+// leaveRelated takes a replica out of what its related keys know. A primary that waited for it to be the last begins its own waiting
+// period.
+func leaveRelated(tx *service.Tx, k *record.Key) error {
+	if k.MultiRegion == nil || k.Primary() {
+		return nil
+	}
+	primary, err := relatedKey(tx, k, k.MultiRegion.Primary)
+	if err != nil {
+		return err
+	}
+	// The replica goes in this commit: it must not be found, and put, as a related key.
+	primary.MultiRegion.Replicas = withoutRegion(primary.MultiRegion.Replicas, k.Region)
+	if primary.State == record.PendingReplicaDeletion && len(primary.MultiRegion.Replicas) == 0 {
+		waitForDeletion(primary, tx.Now)
+	}
+	return putRelated(tx, primary)
 }
 
 // sweepKey removes materials and aliases of a deleted key, so many at a time; the last run removes the tombstone.
@@ -77,19 +110,31 @@ func planSweep(tx *service.Tx, q *DueRequest, targets []service.Target) (*DueRes
 		}
 	}
 	// Materials unread: also one that is damaged goes.
-	prefix = record.MaterialsPrefix(q.Owner, q.KeyID)
-	materials, err := tx.Scan(prefix, "", sweepBatch)
+	var found int // materials
+	if owner, ok := tomb.MaterialOwner(); ok {
+		prefix = record.MaterialsPrefix(owner, q.KeyID)
+		materials, err := tx.Scan(prefix, "", sweepBatch)
+		if err != nil {
+			return nil, err
+		}
+		found = len(materials)
+		for _, e := range materials[:min(len(materials), sweepBatch-len(aliases))] {
+			_, id, _ := strings.Cut(strings.TrimPrefix(e.Key, prefix), "/")
+			tx.Remove(e.Key, record.MaterialStoreKey(owner, q.KeyID, id))
+		}
+	}
+	usages, err := tx.Scan(record.MaterialUsagePrefix(q.Owner, q.KeyID), "", sweepBatch)
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range materials[:min(len(materials), sweepBatch-len(aliases))] {
-		_, id, _ := strings.Cut(strings.TrimPrefix(e.Key, prefix), "/")
-		tx.Remove(e.Key, record.MaterialStoreKey(q.Owner, q.KeyID, id))
+	for _, e := range usages[:max(0, min(len(usages), sweepBatch-len(aliases)-found))] {
+		tx.Remove(e.Key)
 	}
+	tx.Remove(record.KeyUsageStoreKey(q.Owner, q.KeyID))
 	event := service.ServiceEvent(tx, "SweepKey", q.Account, q.Region, record.KeyARN(q.Owner, q.KeyID))
 	event.ServiceEventDetails.Str("keyId", q.KeyID)
 	tx.Event(event)
-	if len(aliases)+len(materials) >= sweepBatch {
+	if len(aliases)+found+len(usages) >= sweepBatch {
 		tx.Put(tomb)
 		return &DueResponse{Done: true, More: true}, nil
 	}

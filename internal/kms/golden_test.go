@@ -36,7 +36,7 @@ func everyOperation(t *testing.T) (ops []*service.Op, requests []any) {
 		}
 		ops, requests = append(ops, op), append(requests, req)
 	}
-	for _, list := range [][]*service.Op{b.kms.Operations(), b.runner.Operations(b.clock), sts.Operations()} {
+	for _, list := range [][]*service.Op{b.kms.Operations(), b.kms.Extensions(), b.runner.Operations(b.clock), sts.Operations()} {
 		for _, op := range list {
 			add(op, op.NewRequest())
 		}

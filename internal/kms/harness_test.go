@@ -71,7 +71,7 @@ func newBench(t checker, c kms.Config) *bench {
 		t.Fatalf("making the pipeline: %v", err)
 	}
 	b.runner = schedule.New(b.p, b.kms, quiet)
-	b.ops = service.Table(b.kms.Operations(), b.runner.Operations(b.clock))
+	b.ops = service.Table(b.kms.Operations(), b.kms.Extensions(), b.runner.Operations(b.clock))
 	return b
 }
 

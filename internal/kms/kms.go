@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/nitro"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 )
@@ -19,6 +20,12 @@ type Config struct {
 	DefaultPolicyOnly bool
 	// MaxJitter spreads due times: a key rotates up to this much before its date, and is deleted up to this much after.
 	MaxJitter time.Duration
+	// HasRegion tells which regions the server has: those that a multi-Region key can be replicated to. Nil: any.
+	HasRegion func(string) bool
+	// Attestation verifies what enclaves send as Recipient; nil: there is no such thing here.
+	Attestation *nitro.Verifier
+	// RealTime is what attestation documents are dated by; the service's own time may be elsewhere. Nil: time.Now.
+	RealTime func() time.Time
 	// KeysPerRegion is the quota of customer managed keys in an account and region; 0 for the default, 100,000.
 	KeysPerRegion int64
 }
@@ -40,9 +47,7 @@ const (
 	defaultPolicyName      = "default"
 	aliasPrefix            = "alias/"
 	awsAliasPrefix         = "alias/aws/"
-	originKMS              = "AWS_KMS"
 	symmetricSpec          = "SYMMETRIC_DEFAULT"
-	encryptDecrypt         = "ENCRYPT_DECRYPT"
 	ciphertextUnknownReply = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."
 )
 
@@ -52,7 +57,7 @@ type KMS struct {
 	managed *service.Op // makes AWS managed keys
 
 	// The service's own work, for the scheduler.
-	RotateKey, DeleteKey, SweepKey *service.Op
+	RotateKey, DeleteKey, SweepKey, ExpireMaterial *service.Op
 }
 
 // New returns the service.
@@ -60,11 +65,18 @@ func New(c Config) *KMS {
 	if c.KeysPerRegion == 0 {
 		c.KeysPerRegion = defaultKeysPerRegion
 	}
+	if c.HasRegion == nil {
+		c.HasRegion = validRegion
+	}
+	if c.RealTime == nil {
+		c.RealTime = time.Now
+	}
 	k := &KMS{config: c}
 	k.managed = k.createManagedKey()
 	k.RotateKey = rotateKey()
 	k.DeleteKey = deleteKey()
 	k.SweepKey = sweepKey()
+	k.ExpireMaterial = expireMaterial()
 	return k
 }
 
@@ -76,7 +88,9 @@ func (k *KMS) Operations() []*service.Op {
 		k.generateDataKeyWithoutPlaintext(), k.generateRandom(), k.getKeyPolicy(), k.getKeyRotationStatus(), k.listAliases(),
 		k.listKeyPolicies(), k.listKeyRotations(), k.listKeys(), k.listResourceTags(), k.putKeyPolicy(), k.reEncrypt(),
 		k.rotateKeyOnDemand(), k.scheduleKeyDeletion(), k.tagResource(), k.untagResource(), k.updateAlias(),
-		k.updateKeyDescription(),
+		k.updateKeyDescription(), k.sign(), k.verify(), k.getPublicKey(), k.generateMac(), k.verifyMac(), k.deriveSharedSecret(),
+		k.encapsulate(), k.decapsulate(), k.generateDataKeyPair(), k.generateDataKeyPairWithoutPlaintext(),
+		k.getParametersForImport(), k.importKeyMaterial(), k.deleteImportedKeyMaterial(), k.replicateKey(), k.updatePrimaryRegion(), k.getKeyLastUsage(),
 	}
 	built := make(map[string]bool, len(ops))
 	for _, op := range ops {
@@ -92,7 +106,7 @@ func (k *KMS) Operations() []*service.Op {
 
 // Internal returns the operations that are never on the wire.
 func (k *KMS) Internal() []*service.Op {
-	return []*service.Op{k.managed, k.RotateKey, k.DeleteKey, k.SweepKey}
+	return []*service.Op{k.managed, k.RotateKey, k.DeleteKey, k.SweepKey, k.ExpireMaterial}
 }
 
 func callOwner(tx *service.Tx) record.Owner {

@@ -33,7 +33,7 @@ func (k *KMS) createManagedKey() *service.Op {
 			}
 			name := strings.TrimPrefix(q.Alias, awsAliasPrefix)
 			key := &record.Key{
-				Owner: owner, ID: keys.NewKeyID().String(), Created: tx.Now, Spec: symmetricSpec, Usage: encryptDecrypt, Origin: originKMS,
+				Owner: owner, ID: keys.NewKeyID().String(), Created: tx.Now, Spec: symmetricSpec, Usage: keys.EncryptDecrypt, Origin: record.OriginKMS,
 				Manager: record.AWS, State: record.Enabled, JitterSeconds: k.jitter(),
 				Description: "Default key that protects my " + name + " data when no other key is defined",
 			}
@@ -52,7 +52,7 @@ func putNewKey(tx *service.Tx, key *record.Key) error {
 	if _, err := service.Lookup[*record.Key](tx, key.StoreKey()); err != nil {
 		return err
 	}
-	secret, err := keys.SpecByName(key.Spec).NewMaterial()
+	secret, err := service.Once(tx, "material", keys.SpecByName(key.Spec).NewMaterial)
 	if err != nil {
 		return err
 	}

@@ -40,14 +40,7 @@ func (k *KMS) createKey() *service.Op {
 		},
 		Result: func(r *api.CreateKeyResponse, p *audit.Params) {
 			var m audit.Params
-			m.Str("aWSAccountId", r.KeyMetadata.AWSAccountId.V)
-			m.Str("keyId", r.KeyMetadata.KeyId.V)
-			m.Str("arn", r.KeyMetadata.Arn.V)
-			m.Str("keySpec", string(r.KeyMetadata.KeySpec.V))
-			m.Str("keyUsage", string(r.KeyMetadata.KeyUsage.V))
-			m.Str("origin", string(r.KeyMetadata.Origin.V))
-			m.Str("keyState", string(r.KeyMetadata.KeyState.V))
-			m.Str("currentKeyMaterialId", r.KeyMetadata.CurrentKeyMaterialId.V)
+			auditMetadata(&m, r.KeyMetadata)
 			p.Obj("keyMetadata", &m)
 		},
 		Plan: k.planCreateKey,
@@ -55,51 +48,62 @@ func (k *KMS) createKey() *service.Op {
 }
 
 func (k *KMS) planCreateKey(tx *service.Tx, q *api.CreateKeyRequest, _ []service.Target) (*api.CreateKeyResponse, error) {
-	spec, err := requestedSpec(q)
+	key, err := k.requestedKey(tx, q)
 	if err != nil {
 		return nil, err
 	}
-	owner := callOwner(tx)
-	usage := spec.Usages[0]
-	if q.KeyUsage.Set {
-		usage = string(q.KeyUsage.V)
-		if !slices.Contains(spec.Usages, usage) {
-			return nil, api.Errorf(api.ValidationException, "KeyUsage %s is not compatible with KeySpec %s", usage, spec.Name)
-		}
-	}
-	policyText, err := k.checkPolicy(owner, q.Policy)
-	if err != nil {
+	if key.Policy, err = k.checkPolicy(key.Owner, q.Policy); err != nil {
 		return nil, err
 	}
-	tags, err := addTags(nil, q.Tags)
-	if err != nil {
+	if key.Tags, err = addTags(nil, q.Tags); err != nil {
 		return nil, err
 	}
-	count, err := tx.Sum(record.KeyCounters(owner))
-	if err != nil {
+	if err := k.roomForKey(tx, key.Owner); err != nil {
 		return nil, err
-	}
-	if count >= k.config.KeysPerRegion {
-		return nil, api.Errorf(api.LimitExceededException, "The account has reached its quota of %d KMS keys in %s.", k.config.KeysPerRegion, owner.Region)
-	}
-	key := &record.Key{
-		Owner: owner, ID: keys.NewKeyID().String(), Created: tx.Now, Description: q.Description.V, Spec: spec.Name, Usage: usage,
-		Origin: originKMS, Manager: record.Customer, State: record.Enabled, Policy: policyText, Tags: tags, JitterSeconds: k.jitter(),
 	}
 	if q.EnableKeyRotation.Set && !q.EnableKeyRotation.V && q.RotationPeriodInDays.Set {
 		return nil, api.Errorf(api.ValidationException, "RotationPeriodInDays needs EnableKeyRotation")
 	}
 	if q.EnableKeyRotation.V || q.RotationPeriodInDays.Set {
+		if err := rotatesByItself(key); err != nil {
+			return nil, err
+		}
 		startRotation(key, tx.Now, rotationDays(q.RotationPeriodInDays))
 	}
-	if err := putNewKey(tx, key); err != nil {
+	if err := k.putCreated(tx, key); err != nil {
 		return nil, err
 	}
-	return &api.CreateKeyResponse{KeyMetadata: metadata(key)}, nil
+	m, err := metadata(tx, key)
+	return &api.CreateKeyResponse{KeyMetadata: m}, err
 }
 
-// requestedSpec checks what this server can make.
-func requestedSpec(q *api.CreateKeyRequest) (*keys.Spec, error) {
+// roomForKey refuses keys beyond the quota.
+func (k *KMS) roomForKey(tx *service.Tx, o record.Owner) error {
+	count, err := tx.Sum(record.KeyCounters(o))
+	if err == nil && count >= k.config.KeysPerRegion {
+		err = api.Errorf(api.LimitExceededException, "The account has reached its quota of %d KMS keys in %s.", k.config.KeysPerRegion, o.Region)
+	}
+	return err
+}
+
+// putCreated writes a new key, with its first material unless that is to be imported.
+func (k *KMS) putCreated(tx *service.Tx, key *record.Key) error {
+	switch {
+	case key.Origin == record.OriginImported:
+		if _, err := service.Lookup[*record.Key](tx, key.StoreKey()); err != nil {
+			return err
+		}
+		key.State = record.PendingImport
+		tx.Put(key)
+		return nil
+	case key.KeyStore != "":
+		return k.putInKeyStore(tx, key)
+	}
+	return putNewKey(tx, key)
+}
+
+// requestedKey makes the key that a request describes, its material left out.
+func (k *KMS) requestedKey(tx *service.Tx, q *api.CreateKeyRequest) (*record.Key, error) {
 	name := symmetricSpec
 	switch {
 	case q.KeySpec.Set && q.CustomerMasterKeySpec.Set:
@@ -110,19 +114,63 @@ func requestedSpec(q *api.CreateKeyRequest) (*keys.Spec, error) {
 		name = string(q.CustomerMasterKeySpec.V)
 	}
 	spec := keys.SpecByName(name)
-	switch {
-	case spec == nil:
+	if spec == nil {
 		return nil, api.Errorf(api.UnsupportedOperationException, "KeySpec %s is not available on this server.", name)
-	case q.Origin.Set && q.Origin.V != api.OriginTypeAwsKms:
-		return nil, api.Errorf(api.UnsupportedOperationException, "Origin %s is not available on this server.", q.Origin.V)
-	case q.CustomKeyStoreId.Set:
-		return nil, api.Errorf(api.UnsupportedOperationException, "Custom key stores are not available on this server.")
-	case q.XksKeyId.Set:
-		return nil, api.Errorf(api.UnsupportedOperationException, "External key stores are not available on this server.")
-	case q.MultiRegion.V:
-		return nil, api.Errorf(api.UnsupportedOperationException, "Multi-Region keys are not available on this server.")
 	}
-	return spec, nil
+	key := &record.Key{
+		Owner: callOwner(tx), Created: tx.Now, Description: q.Description.V, Spec: name, Usage: spec.Usages[0], Origin: record.OriginKMS,
+		Manager: record.Customer, State: record.Enabled, JitterSeconds: k.jitter(),
+	}
+	switch {
+	case q.KeyUsage.Set:
+		key.Usage = string(q.KeyUsage.V)
+	case name != symmetricSpec:
+		return nil, api.Errorf(api.ValidationException, "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
+	}
+	if !slices.Contains(spec.Usages, key.Usage) {
+		return nil, api.Errorf(api.ValidationException, "KeyUsage %s is not compatible with KeySpec %s", key.Usage, name)
+	}
+	if q.Origin.Set {
+		key.Origin = record.Origin(q.Origin.V)
+	}
+	if err := checkOrigin(q, key, spec); err != nil {
+		return nil, err
+	}
+	id, err := service.Once(tx, "keyID", func() (keys.KeyID, error) {
+		if q.MultiRegion.V {
+			return keys.NewMultiRegionKeyID(), nil
+		}
+		return keys.NewKeyID(), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	key.ID = id.String()
+	if q.MultiRegion.V {
+		key.MultiRegion = &record.MultiRegion{Primary: key.Region}
+	}
+	key.KeyStore, key.ExternalKey = q.CustomKeyStoreId.V, q.XksKeyId.V
+	return key, nil
+}
+
+// checkOrigin checks what CreateKey is asked for against where the material is to come from.
+func checkOrigin(q *api.CreateKeyRequest, key *record.Key, spec *keys.Spec) error {
+	inStore := key.Origin == record.OriginToken || key.Origin == record.OriginExternal
+	switch {
+	case inStore && !q.CustomKeyStoreId.Set:
+		return api.Errorf(api.ValidationException, "Origin %s needs CustomKeyStoreId.", key.Origin)
+	case !inStore && q.CustomKeyStoreId.Set:
+		return api.Errorf(api.ValidationException, "Origin %s is not valid with CustomKeyStoreId.", key.Origin)
+	case (key.Origin == record.OriginExternal) != q.XksKeyId.Set:
+		return api.Errorf(api.ValidationException, "XksKeyId is required with Origin EXTERNAL_KEY_STORE, and valid with no other.")
+	case inStore && !spec.Rotates:
+		return api.Errorf(api.UnsupportedOperationException, "KeySpec %s is not supported in custom key stores.", spec.Name)
+	case inStore && q.MultiRegion.V:
+		return api.Errorf(api.UnsupportedOperationException, "Multi-Region keys are not supported in custom key stores.")
+	case key.Origin == record.OriginImported && spec.Import == nil:
+		return api.Errorf(api.UnsupportedOperationException, "Key material of KeySpec %s cannot be imported.", spec.Name)
+	}
+	return nil
 }
 
 func rotationDays(period api.Opt[int64]) int64 {

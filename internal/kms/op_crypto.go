@@ -1,8 +1,6 @@
 package kms
 
 import (
-	"crypto/rand"
-
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/service"
@@ -23,14 +21,15 @@ func (k *KMS) encrypt() *service.Op {
 		DryRun: func(q *api.EncryptRequest) bool { return q.DryRun.V },
 		Plan: func(tx *service.Tx, q *api.EncryptRequest, targets []service.Target) (*api.EncryptResponse, error) {
 			key := targets[0].Key
-			if err := usable(key, "Encrypt", q.EncryptionAlgorithm); err != nil {
+			u := encryption("Encrypt", q.EncryptionAlgorithm)
+			if err := usable(tx, key, u); err != nil {
 				return nil, err
 			}
-			blob, err := seal(tx, key, q.Plaintext, q.EncryptionContext)
+			blob, err := k.encryptWith(tx, key, u.algorithm, q.Plaintext, q.EncryptionContext)
 			if err != nil {
 				return nil, err
 			}
-			return &api.EncryptResponse{CiphertextBlob: blob, KeyId: api.Some(targets[0].ARN), EncryptionAlgorithm: symmetric}, nil
+			return &api.EncryptResponse{CiphertextBlob: blob, KeyId: api.Some(targets[0].ARN), EncryptionAlgorithm: u.encryption()}, nil
 		},
 	}.Op("kms")
 }
@@ -46,7 +45,7 @@ func (k *KMS) decrypt() *service.Op {
 			}
 			var t service.Target
 			if needed {
-				t, err = k.source(tx, "kms:Decrypt", q.CiphertextBlob, q.KeyId)
+				t, err = k.source(tx, "kms:Decrypt", q.CiphertextBlob, q.KeyId, q.EncryptionAlgorithm)
 			} else {
 				t, err = k.resolveKey(tx, "kms:Decrypt", q.KeyId.V, anyForm)
 			}
@@ -57,27 +56,34 @@ func (k *KMS) decrypt() *service.Op {
 			auditContext(p, "encryptionContext", q.EncryptionContext)
 			str(p, "encryptionAlgorithm", q.EncryptionAlgorithm)
 			boolean(p, "dryRun", q.DryRun)
+			auditRecipient(p, q.Recipient)
 		},
 		Check:  contextBound(func(q *api.DecryptRequest) []map[string]string { return []map[string]string{q.EncryptionContext} }),
 		DryRun: func(q *api.DecryptRequest) bool { return q.DryRun.V },
 		Plan: func(tx *service.Tx, q *api.DecryptRequest, targets []service.Target) (*api.DecryptResponse, error) {
 			key := targets[0].Key
-			if err := noRecipient(q.Recipient); err != nil {
-				return nil, err
-			}
+			u := encryption("Decrypt", q.EncryptionAlgorithm)
 			if q.CiphertextBlob == nil {
-				return &api.DecryptResponse{}, usable(key, "Decrypt", q.EncryptionAlgorithm)
+				return &api.DecryptResponse{}, usable(tx, key, u)
 			}
-			if err := sourceKey(tx, key, "Decrypt", q.EncryptionAlgorithm); err != nil {
+			if err := sourceKey(tx, key, u); err != nil {
 				return nil, err
 			}
-			plaintext, materialID, err := open(tx, key, tx.Ciphertext, q.EncryptionContext)
+			recipient, err := k.recipient(tx, q.Recipient)
 			if err != nil {
 				return nil, err
 			}
-			return &api.DecryptResponse{
-				KeyId: api.Some(targets[0].ARN), Plaintext: plaintext, EncryptionAlgorithm: symmetric, KeyMaterialId: api.Some(materialID),
-			}, nil
+			plaintext, materialID, err := k.decryptWith(tx, key, u.algorithm, q.CiphertextBlob, q.EncryptionContext)
+			if err != nil {
+				return nil, err
+			}
+			r := &api.DecryptResponse{KeyId: api.Some(targets[0].ARN), EncryptionAlgorithm: u.encryption()}
+			if recipient != nil {
+				r.CiphertextForRecipient, err = recipient.envelop(plaintext)
+				return r, err
+			}
+			r.Plaintext, r.KeyMaterialId = plaintext, materialID
+			return r, nil
 		},
 	}.Op("kms")
 }
@@ -93,7 +99,7 @@ func (k *KMS) reEncrypt() *service.Op {
 			}
 			var from service.Target
 			if needed {
-				from, err = k.source(tx, "kms:ReEncryptFrom", q.CiphertextBlob, q.SourceKeyId)
+				from, err = k.source(tx, "kms:ReEncryptFrom", q.CiphertextBlob, q.SourceKeyId, q.SourceEncryptionAlgorithm)
 			} else {
 				from, err = k.resolveKey(tx, "kms:ReEncryptFrom", q.SourceKeyId.V, anyForm)
 			}
@@ -118,149 +124,30 @@ func (k *KMS) reEncrypt() *service.Op {
 		DryRun: func(q *api.ReEncryptRequest) bool { return q.DryRun.V },
 		Plan: func(tx *service.Tx, q *api.ReEncryptRequest, targets []service.Target) (*api.ReEncryptResponse, error) {
 			from, to := targets[0].Key, targets[1].Key
-			if err := usable(to, "ReEncrypt", q.DestinationEncryptionAlgorithm); err != nil {
+			source, destination := encryption("ReEncrypt", q.SourceEncryptionAlgorithm), encryption("ReEncrypt", q.DestinationEncryptionAlgorithm)
+			if err := usable(tx, to, destination); err != nil {
 				return nil, err
 			}
 			if q.CiphertextBlob == nil {
-				return &api.ReEncryptResponse{}, usable(from, "ReEncrypt", q.SourceEncryptionAlgorithm)
+				return &api.ReEncryptResponse{}, usable(tx, from, source)
 			}
-			if err := sourceKey(tx, from, "ReEncrypt", q.SourceEncryptionAlgorithm); err != nil {
+			if err := sourceKey(tx, from, source); err != nil {
 				return nil, err
 			}
-			plaintext, sourceMaterial, err := open(tx, from, tx.Ciphertext, q.SourceEncryptionContext)
+			plaintext, sourceMaterial, err := k.decryptWith(tx, from, source.algorithm, q.CiphertextBlob, q.SourceEncryptionContext)
 			if err != nil {
 				return nil, err
 			}
-			blob, err := seal(tx, to, plaintext, q.DestinationEncryptionContext)
+			blob, err := k.encryptWith(tx, to, destination.algorithm, plaintext, q.DestinationEncryptionContext)
 			clear(plaintext)
 			if err != nil {
 				return nil, err
 			}
 			return &api.ReEncryptResponse{
 				CiphertextBlob: blob, SourceKeyId: api.Some(targets[0].ARN), KeyId: api.Some(targets[1].ARN),
-				SourceEncryptionAlgorithm: symmetric, DestinationEncryptionAlgorithm: symmetric,
-				SourceKeyMaterialId: api.Some(sourceMaterial), DestinationKeyMaterialId: api.Some(to.Current),
+				SourceEncryptionAlgorithm: source.encryption(), DestinationEncryptionAlgorithm: destination.encryption(),
+				SourceKeyMaterialId: sourceMaterial, DestinationKeyMaterialId: shownMaterial(to, to.Current),
 			}, nil
-		},
-	}.Op("kms")
-}
-
-// dataKeySize returns the length of the data key asked for, in bytes.
-func dataKeySize(spec api.Opt[api.DataKeySpec], bytes api.Opt[int64]) (int64, error) {
-	if spec.Set == bytes.Set {
-		return 0, api.Errorf(api.ValidationException, "Please specify either number of bytes or key spec.")
-	}
-	switch {
-	case bytes.Set:
-		return bytes.V, nil
-	case spec.V == api.DataKeySpecAes128:
-		return 16, nil
-	}
-	return 32, nil
-}
-
-func (k *KMS) generateDataKey() *service.Op {
-	return service.Def[api.GenerateDataKeyRequest, api.GenerateDataKeyResponse]{
-		Name: "GenerateDataKey", Kind: service.Crypto,
-		Actions: []string{"kms:GenerateDataKey"},
-		Resolve: one(k, "kms:GenerateDataKey", anyForm, func(q *api.GenerateDataKeyRequest) string { return q.KeyId.V }),
-		Audit: func(q *api.GenerateDataKeyRequest, p *audit.Params) {
-			str(p, "keyId", q.KeyId)
-			auditContext(p, "encryptionContext", q.EncryptionContext)
-			str(p, "keySpec", q.KeySpec)
-			integer(p, "numberOfBytes", q.NumberOfBytes)
-			boolean(p, "dryRun", q.DryRun)
-		},
-		Check: contextBound(func(q *api.GenerateDataKeyRequest) []map[string]string {
-			return []map[string]string{q.EncryptionContext}
-		}),
-		DryRun: func(q *api.GenerateDataKeyRequest) bool { return q.DryRun.V },
-		Plan: func(tx *service.Tx, q *api.GenerateDataKeyRequest, targets []service.Target) (*api.GenerateDataKeyResponse, error) {
-			key := targets[0].Key
-			size, err := dataKeySize(q.KeySpec, q.NumberOfBytes)
-			if err == nil {
-				err = noRecipient(q.Recipient)
-			}
-			if err == nil {
-				err = usable(key, "GenerateDataKey", api.Opt[api.EncryptionAlgorithmSpec]{})
-			}
-			if err != nil {
-				return nil, err
-			}
-			dataKey := make([]byte, size)
-			rand.Read(dataKey)
-			blob, err := seal(tx, key, dataKey, q.EncryptionContext)
-			if err != nil {
-				return nil, err
-			}
-			return &api.GenerateDataKeyResponse{
-				CiphertextBlob: blob, Plaintext: dataKey, KeyId: api.Some(targets[0].ARN), KeyMaterialId: api.Some(key.Current),
-			}, nil
-		},
-	}.Op("kms")
-}
-
-func (k *KMS) generateDataKeyWithoutPlaintext() *service.Op {
-	return service.Def[api.GenerateDataKeyWithoutPlaintextRequest, api.GenerateDataKeyWithoutPlaintextResponse]{
-		Name: "GenerateDataKeyWithoutPlaintext", Kind: service.Crypto,
-		Actions: []string{"kms:GenerateDataKeyWithoutPlaintext"},
-		Resolve: one(k, "kms:GenerateDataKeyWithoutPlaintext", anyForm, func(q *api.GenerateDataKeyWithoutPlaintextRequest) string { return q.KeyId.V }),
-		Audit: func(q *api.GenerateDataKeyWithoutPlaintextRequest, p *audit.Params) {
-			str(p, "keyId", q.KeyId)
-			auditContext(p, "encryptionContext", q.EncryptionContext)
-			str(p, "keySpec", q.KeySpec)
-			integer(p, "numberOfBytes", q.NumberOfBytes)
-			boolean(p, "dryRun", q.DryRun)
-		},
-		Check: contextBound(func(q *api.GenerateDataKeyWithoutPlaintextRequest) []map[string]string {
-			return []map[string]string{q.EncryptionContext}
-		}),
-		DryRun: func(q *api.GenerateDataKeyWithoutPlaintextRequest) bool { return q.DryRun.V },
-		Plan: func(tx *service.Tx, q *api.GenerateDataKeyWithoutPlaintextRequest, targets []service.Target) (*api.GenerateDataKeyWithoutPlaintextResponse, error) {
-			key := targets[0].Key
-			size, err := dataKeySize(q.KeySpec, q.NumberOfBytes)
-			if err == nil {
-				err = usable(key, "GenerateDataKeyWithoutPlaintext", api.Opt[api.EncryptionAlgorithmSpec]{})
-			}
-			if err != nil {
-				return nil, err
-			}
-			dataKey := make([]byte, size)
-			rand.Read(dataKey)
-			blob, err := seal(tx, key, dataKey, q.EncryptionContext)
-			clear(dataKey)
-			if err != nil {
-				return nil, err
-			}
-			return &api.GenerateDataKeyWithoutPlaintextResponse{
-				CiphertextBlob: blob, KeyId: api.Some(targets[0].ARN), KeyMaterialId: api.Some(key.Current),
-			}, nil
-		},
-	}.Op("kms")
-}
-
-func (k *KMS) generateRandom() *service.Op {
-	return service.Def[api.GenerateRandomRequest, api.GenerateRandomResponse]{
-		Name: "GenerateRandom", Kind: service.Crypto,
-		Actions: []string{"kms:GenerateRandom"},
-		Audit: func(q *api.GenerateRandomRequest, p *audit.Params) {
-			integer(p, "numberOfBytes", q.NumberOfBytes)
-			str(p, "customKeyStoreId", q.CustomKeyStoreId)
-		},
-		Plan: func(_ *service.Tx, q *api.GenerateRandomRequest, _ []service.Target) (*api.GenerateRandomResponse, error) {
-			if !q.NumberOfBytes.Set {
-				return nil, api.Errorf(api.ValidationException,
-					"1 validation error detected: Value null at 'numberOfBytes' failed to satisfy constraint: Member must not be null")
-			}
-			if q.CustomKeyStoreId.Set {
-				return nil, api.Errorf(api.UnsupportedOperationException, "Custom key stores are not available on this server.")
-			}
-			if err := noRecipient(q.Recipient); err != nil {
-				return nil, err
-			}
-			b := make([]byte, q.NumberOfBytes.V)
-			rand.Read(b)
-			return &api.GenerateRandomResponse{Plaintext: b}, nil
 		},
 	}.Op("kms")
 }

@@ -14,8 +14,9 @@ func (k *KMS) describeKey() *service.Op {
 		Actions: []string{"kms:DescribeKey"},
 		Resolve: one(k, "kms:DescribeKey", anyForm, name),
 		Audit:   auditKeyID(name),
-		Plan: func(_ *service.Tx, _ *api.DescribeKeyRequest, targets []service.Target) (*api.DescribeKeyResponse, error) {
-			return &api.DescribeKeyResponse{KeyMetadata: metadata(targets[0].Key)}, nil
+		Plan: func(tx *service.Tx, _ *api.DescribeKeyRequest, targets []service.Target) (*api.DescribeKeyResponse, error) {
+			m, err := metadata(tx, targets[0].Key)
+			return &api.DescribeKeyResponse{KeyMetadata: m}, err
 		},
 	}.Op("kms")
 }

@@ -44,6 +44,9 @@ func setState(tx *service.Tx, t service.Target, state record.State) (*service.No
 	if err := notPendingDeletion(t.Key); err != nil {
 		return nil, err
 	}
+	if t.Key.State == record.PendingImport {
+		return nil, pendingImport(t.Key)
+	}
 	if t.Key.State != state {
 		t.Key.State = state
 		tx.Put(t.Key)
@@ -62,7 +65,9 @@ func (k *KMS) scheduleKeyDeletion() *service.Op {
 		},
 		Result: func(r *api.ScheduleKeyDeletionResponse, p *audit.Params) {
 			str(p, "keyId", r.KeyId)
-			p.Str("deletionDate", r.DeletionDate.V.Format(time.RFC3339))
+			if r.DeletionDate.Set {
+				p.Str("deletionDate", r.DeletionDate.V.Format(time.RFC3339))
+			}
 			str(p, "keyState", r.KeyState)
 			integer(p, "pendingWindowInDays", r.PendingWindowInDays)
 		},
@@ -85,16 +90,25 @@ func (k *KMS) scheduleKeyDeletion() *service.Op {
 			if err := notPendingDeletion(t.Key); err != nil {
 				return nil, err
 			}
-			t.Key.State = record.PendingDeletion
-			t.Key.DeletionDate = tx.Now.Add(time.Duration(days) * day)
 			t.Key.DeletionDays = days
+			r := &api.ScheduleKeyDeletionResponse{KeyId: api.Some(t.Key.ARN()), PendingWindowInDays: api.Some(days)}
+			if t.Key.MultiRegion != nil && t.Key.Primary() && len(t.Key.MultiRegion.Replicas) > 0 {
+				t.Key.State = record.PendingReplicaDeletion // until the last replica is deleted
+			} else {
+				waitForDeletion(t.Key, tx.Now)
+				r.DeletionDate = api.Some(t.Key.DeletionDate)
+			}
+			r.KeyState = api.Some(api.KeyState(t.Key.State))
 			tx.Put(t.Key)
-			return &api.ScheduleKeyDeletionResponse{
-				KeyId: api.Some(t.Key.ARN()), DeletionDate: api.Some(t.Key.DeletionDate), KeyState: api.Some(api.KeyStatePendingDeletion),
-				PendingWindowInDays: api.Some(days),
-			}, nil
+			return r, nil
 		},
 	}.Op("kms")
+}
+
+// waitForDeletion starts the waiting period.
+func waitForDeletion(k *record.Key, now time.Time) {
+	k.State = record.PendingDeletion
+	k.DeletionDate = now.Add(time.Duration(k.DeletionDays) * day)
 }
 
 func badWindow(days int64, relation string, bound int64) error {
@@ -112,11 +126,12 @@ func (k *KMS) cancelKeyDeletion() *service.Op {
 		Result:  func(r *api.CancelKeyDeletionResponse, p *audit.Params) { str(p, "keyId", r.KeyId) },
 		Plan: func(tx *service.Tx, _ *api.CancelKeyDeletionRequest, targets []service.Target) (*api.CancelKeyDeletionResponse, error) {
 			key := targets[0].Key
-			if key.State != record.PendingDeletion {
+			if !deleting(key) {
 				return nil, api.Errorf(api.KMSInvalidStateException, "%s is not pending deletion.", key.ARN())
 			}
 			key.State = record.Disabled // as AWS leaves it: enabling is a decision of its own
 			key.DeletionDate, key.DeletionDays = time.Time{}, 0
+			settleImports(key)
 			tx.Put(key)
 			return &api.CancelKeyDeletionResponse{KeyId: api.Some(key.ARN())}, nil
 		},

@@ -38,6 +38,14 @@ func (k *KMS) checkPolicy(owner record.Owner, text api.Opt[string]) (string, err
 	return text.V, nil
 }
 
+// policyOf is the key's policy as text.
+func policyOf(k *record.Key) string {
+	if k.Policy == "" {
+		return defaultText(k.Owner)
+	}
+	return k.Policy
+}
+
 func defaultText(o record.Owner) string { return policy.Default(record.Partition(o.Region), o.Account) }
 
 func (k *KMS) putKeyPolicy() *service.Op {
@@ -91,11 +99,7 @@ func (k *KMS) getKeyPolicy() *service.Op {
 			if err := defaultPolicy(q.PolicyName); err != nil {
 				return nil, err
 			}
-			text := targets[0].Key.Policy
-			if text == "" {
-				text = defaultText(targets[0].Key.Owner)
-			}
-			return &api.GetKeyPolicyResponse{Policy: api.Some(text), PolicyName: api.Some(defaultPolicyName)}, nil
+			return &api.GetKeyPolicyResponse{Policy: api.Some(policyOf(targets[0].Key)), PolicyName: api.Some(defaultPolicyName)}, nil
 		},
 	}.Op("kms")
 }

@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -20,7 +21,7 @@ func (k *KMS) enableKeyRotation() *service.Op {
 		},
 		Plan: func(tx *service.Tx, q *api.EnableKeyRotationRequest, targets []service.Target) (*service.None, error) {
 			key := targets[0].Key
-			if err := rotates(key); err != nil {
+			if err := rotatesByItself(key); err != nil {
 				return nil, err
 			}
 			if err := enabled(key); err != nil {
@@ -31,8 +32,7 @@ func (k *KMS) enableKeyRotation() *service.Op {
 				return &service.None{}, nil // asking again must not put the rotation off
 			}
 			startRotation(key, tx.Now, days)
-			tx.Put(key)
-			return &service.None{}, nil
+			return &service.None{}, putRelated(tx, key)
 		},
 	}.Op("kms")
 }
@@ -46,17 +46,17 @@ func (k *KMS) disableKeyRotation() *service.Op {
 		Audit:   auditKeyID(name),
 		Plan: func(tx *service.Tx, _ *api.DisableKeyRotationRequest, targets []service.Target) (*service.None, error) {
 			key := targets[0].Key
-			if err := rotates(key); err != nil {
+			if err := rotatesByItself(key); err != nil {
 				return nil, err
 			}
 			if err := enabled(key); err != nil {
 				return nil, err
 			}
-			if key.Rotation.Enabled {
-				key.Rotation = record.Rotation{}
-				tx.Put(key)
+			if !key.Rotation.Enabled {
+				return &service.None{}, nil
 			}
-			return &service.None{}, nil
+			key.Rotation = record.Rotation{}
+			return &service.None{}, putRelated(tx, key)
 		},
 	}.Op("kms")
 }
@@ -126,7 +126,14 @@ func (k *KMS) listKeyRotations() *service.Op {
 
 func planListKeyRotations(tx *service.Tx, q *api.ListKeyRotationsRequest, targets []service.Target) (*api.ListKeyRotationsResponse, error) {
 	key := targets[0].Key
-	prefix := record.MaterialsPrefix(key.Owner, key.ID)
+	if key.Origin == record.OriginImported {
+		return listImports(tx, q, key)
+	}
+	if !rotatable(key) || key.KeyStore != "" {
+		return nil, api.New(api.UnsupportedOperationException)
+	}
+	owner := key.MaterialOwner()
+	prefix := record.MaterialsPrefix(owner, key.ID)
 	list, marker := "rotations", q.Marker
 	if q.IncludeKeyMaterial.V == api.IncludeKeyMaterialAllKeyMaterial {
 		list = "materials"
@@ -147,7 +154,7 @@ func planListKeyRotations(tx *service.Tx, q *api.ListKeyRotationsRequest, target
 	storeKeys := make([]string, len(items))
 	for i, item := range items {
 		_, id, _ := strings.Cut(item, "/")
-		storeKeys[i] = record.MaterialStoreKey(key.Owner, key.ID, id)
+		storeKeys[i] = record.MaterialStoreKey(owner, key.ID, id)
 	}
 	materials, err := service.LookupAll[*record.Material](tx, storeKeys)
 	if err != nil {
@@ -168,4 +175,66 @@ func planListKeyRotations(tx *service.Tx, q *api.ListKeyRotationsRequest, target
 		r.Rotations = append(r.Rotations, e)
 	}
 	return r, nil
+}
+
+// listImports lists the materials of a key with imported ones. There are never many.
+func listImports(tx *service.Tx, q *api.ListKeyRotationsRequest, key *record.Key) (*api.ListKeyRotationsResponse, error) {
+	if !rotatable(key) {
+		return nil, api.New(api.UnsupportedOperationException)
+	}
+	list := "rotations"
+	if q.IncludeKeyMaterial.V == api.IncludeKeyMaterialAllKeyMaterial {
+		list = "materials"
+	}
+	after, err := decodeMarker(list, q.Marker)
+	if err != nil {
+		return nil, err
+	}
+	pending := api.KeyMaterialStatePendingRotation
+	if ready, err := pendingEverywhere(tx, key); err != nil {
+		return nil, err
+	} else if !ready && key.MultiRegion != nil {
+		pending = api.KeyMaterialStatePendingMultiRegionImportAndRotation
+	}
+	r := &api.ListKeyRotationsResponse{Rotations: []api.RotationsListEntry{}, Truncated: api.Some(false)}
+	last := ""
+	for _, i := range key.Imports {
+		position := fmt.Sprintf("%010d", i.Seq)
+		if position <= after || list == "rotations" && i.Rotated.IsZero() {
+			continue
+		}
+		if len(r.Rotations) == limitOr(q.Limit, 100) {
+			r.Truncated, r.NextMarker = api.Some(true), encodeMarker(list, last)
+			break
+		}
+		r.Rotations, last = append(r.Rotations, describeImport(key, &i, pending)), position
+	}
+	return r, nil
+}
+
+func describeImport(key *record.Key, i *record.Import, pending api.KeyMaterialState) api.RotationsListEntry {
+	e := api.RotationsListEntry{
+		KeyId: api.Some(key.ID), KeyMaterialId: api.Some(i.ID), KeyMaterialState: api.Some(api.KeyMaterialStateNonCurrent),
+		ImportState: api.Some(api.ImportStatePendingImport),
+	}
+	switch {
+	case i.Pending:
+		e.KeyMaterialState = api.Some(pending)
+	case i.ID == key.Current:
+		e.KeyMaterialState = api.Some(api.KeyMaterialStateCurrent)
+	}
+	if i.Description != "" {
+		e.KeyMaterialDescription = api.Some(i.Description)
+	}
+	if i.Present {
+		e.ImportState = api.Some(api.ImportStateImported)
+		e.ExpirationModel = api.Some(api.ExpirationModelTypeKeyMaterialDoesNotExpire)
+		if !i.Expires.IsZero() {
+			e.ExpirationModel, e.ValidTo = api.Some(api.ExpirationModelTypeKeyMaterialExpires), api.Some(i.Expires)
+		}
+	}
+	if !i.Rotated.IsZero() {
+		e.RotationDate, e.RotationType = api.Some(i.Rotated), api.Some(api.RotationType(i.How))
+	}
+	return e
 }

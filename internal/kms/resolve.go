@@ -1,7 +1,6 @@
 package kms
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -51,10 +50,6 @@ func (k *KMS) resolveKey(tx *service.Tx, action, name string, f forms) (service.
 	}
 	if _, ok := keys.ParseKeyID(resource); !ok {
 		t.Missing = invalidKeyID(name)
-		if hex, ok := strings.CutPrefix(resource, "mrk-"); ok && multiRegionID.MatchString(hex) { // well formed, but there are none yet
-			t.ARN = record.KeyARN(owner, resource)
-			t.Missing = keyNotFound(t.ARN)
-		}
 		return t, nil
 	}
 	return t, lookupKey(tx, &t, owner, resource)
@@ -105,8 +100,6 @@ func lookupAlias(tx *service.Tx, owner record.Owner, name string) (*record.Alias
 	}
 	return service.Lookup[*record.Alias](tx, record.AliasesPrefix(owner)+name)
 }
-
-var multiRegionID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 func keyNotFound(arn string) error {
 	return api.Errorf(api.NotFoundException, "Key '%s' does not exist", arn)

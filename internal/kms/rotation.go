@@ -11,32 +11,64 @@ import (
 )
 
 // rotationOn tells what GetKeyRotationStatus does: while deletion is pending the settings are kept, but read as off.
-func rotationOn(k *record.Key) bool {
-	return k.Rotation.Enabled && k.State != record.PendingDeletion
+func rotationOn(k *record.Key) bool { return k.Rotation.Enabled && !deleting(k) }
+
+// rotatable tells whether the key's spec is one whose keys can have more than one material.
+func rotatable(k *record.Key) bool {
+	spec := keys.SpecByName(k.Spec)
+	return spec != nil && spec.Rotates
 }
 
-// rotates refuses keys whose material the service cannot replace.
+// rotates refuses keys whose material nobody can replace.
 func rotates(k *record.Key) error {
-	spec := keys.SpecByName(k.Spec)
-	if k.Manager == record.AWS || spec == nil || !spec.Rotates {
+	if k.Manager == record.AWS || !rotatable(k) {
 		return api.New(api.UnsupportedOperationException)
 	}
-	if k.Origin != originKMS {
-		return api.Errorf(api.UnsupportedOperationException, "%s origin is %s which is not valid for this operation.", k.ARN(), k.Origin)
+	if k.KeyStore != "" {
+		return fromOrigin(k, record.OriginKMS)
 	}
-	return nil
+	return primary(k)
+}
+
+// rotatesByItself refuses keys whose material the service cannot replace.
+func rotatesByItself(k *record.Key) error {
+	if err := rotates(k); err != nil {
+		return err
+	}
+	return fromOrigin(k, record.OriginKMS)
 }
 
 // addMaterial gives the key new material and makes it the current one. The key is changed, and yet to be put.
 func addMaterial(tx *service.Tx, k *record.Key, rotation record.RotationType, at time.Time, secret []byte) error {
-	keyID, _ := keys.ParseKeyID(k.ID)
-	id, err := keys.NewMaterialID(secret, keyID)
+	m, err := newMaterial(k, k.Materials, at, secret)
 	if err != nil {
 		return err
 	}
-	m := &record.Material{
-		Owner: k.Owner, KeyID: k.ID, ID: id.String(), Seq: k.Materials, Created: at, Rotation: rotation, Secret: secret,
+	m.Rotation = rotation
+	if err := putMaterial(tx, m); err != nil {
+		return err
 	}
+	k.Current, k.CurrentSince = m.ID, at
+	k.Materials++
+	return nil
+}
+
+// newMaterial makes the record of a secret in its spec's stored form.
+func newMaterial(k *record.Key, seq int, at time.Time, secret []byte) (*record.Material, error) {
+	keyID, _ := keys.ParseKeyID(k.ID)
+	id, err := keys.NewMaterialID(secret, keyID)
+	if err != nil {
+		return nil, err
+	}
+	m := &record.Material{Owner: k.MaterialOwner(), KeyID: k.ID, ID: id.String(), Seq: seq, Created: at, Secret: secret}
+	if k.Spec != symmetricSpec {
+		m.Spec = k.Spec
+	}
+	return m, nil
+}
+
+// putMaterial writes a material that is not there.
+func putMaterial(tx *service.Tx, m *record.Material) error {
 	// Looked up for the guard: never is a material overwritten.
 	if old, err := service.Lookup[*record.Material](tx, m.StoreKey()); err != nil {
 		return err
@@ -44,12 +76,10 @@ func addMaterial(tx *service.Tx, k *record.Key, rotation record.RotationType, at
 		return api.Errorf(api.ValidationException, "key material %s belongs to the key already", m.ID)
 	}
 	tx.Put(m)
-	k.Current, k.CurrentSince = m.ID, at
-	k.Materials++
 	return nil
 }
 
-// rotate turns the key: new current material, and the audit record of it.
+// rotate turns the key: new current material, in all related keys at once, and the audit records of it.
 func rotate(tx *service.Tx, k *record.Key, rotation record.RotationType) error {
 	previous := k.Current
 	// Dates follow the order of the commits, also when this rotation was stamped before the last one.
@@ -57,18 +87,26 @@ func rotate(tx *service.Tx, k *record.Key, rotation record.RotationType) error {
 	if at.Before(k.CurrentSince) {
 		at = k.CurrentSince
 	}
-	secret, err := keys.SpecByName(k.Spec).NewMaterial()
-	if err != nil {
+	if k.Origin == record.OriginImported {
+		if err := rotateImported(tx, k, rotation, at); err != nil {
+			return err
+		}
+	} else {
+		secret, err := keys.SpecByName(k.Spec).NewMaterial()
+		if err != nil {
+			return err
+		}
+		if err := addMaterial(tx, k, rotation, at, secret); err != nil {
+			return err
+		}
+	}
+	if err := putRelated(tx, k); err != nil {
 		return err
 	}
-	if err := addMaterial(tx, k, rotation, at, secret); err != nil {
-		return err
-	}
-	tx.Put(k)
 	event := service.ServiceEvent(tx, "RotateKey", k.Account, k.Region, k.ARN())
 	d := &event.ServiceEventDetails
 	d.Str("rotationType", string(rotation))
-	d.Str("keyOrigin", k.Origin)
+	d.Str("keyOrigin", string(k.Origin))
 	d.Str("previousKeyMaterialId", previous)
 	d.Str("currentKeyMaterialId", k.Current)
 	d.Str("keyId", k.ID)
@@ -111,9 +149,6 @@ func rotateKey() *service.Op {
 			if !ok || due.Kind != record.DueRotation || due.At.After(tx.Now) {
 				return &DueResponse{}, nil
 			}
-			if err := rotate(tx, k, record.Automatic); err != nil {
-				return nil, err
-			}
 			period := time.Duration(k.Rotation.Days) * day
 			next := k.Rotation.Next.Add(period)
 			if tx.Now.Sub(k.Rotation.Next) > lateRotation {
@@ -121,6 +156,9 @@ func rotateKey() *service.Op {
 				next = tx.Now.Add(period)
 			}
 			k.Rotation.Next = next
+			if err := rotate(tx, k, record.Automatic); err != nil {
+				return nil, err
+			}
 			return &DueResponse{Done: true, KeyARN: k.ARN(), MaterialID: k.Current}, nil
 		},
 	}.Op("kms")

@@ -73,8 +73,8 @@ func (k *KMS) planSeed(tx *service.Tx, q *Seed, _ []service.Target) (*service.No
 		return nil, err
 	}
 	key := &record.Key{
-		Owner: q.Owner, ID: q.ID, Created: q.Materials[0].Date, Description: q.Description, Spec: symmetricSpec, Usage: encryptDecrypt,
-		Origin: originKMS, Manager: record.Customer, State: record.Enabled, Policy: text, Tags: q.Tags,
+		Owner: q.Owner, ID: q.ID, Created: q.Materials[0].Date, Description: q.Description, Spec: symmetricSpec, Usage: keys.EncryptDecrypt,
+		Origin: record.OriginKMS, Manager: record.Customer, State: record.Enabled, Policy: text, Tags: q.Tags,
 	}
 	if q.Disabled {
 		key.State = record.Disabled

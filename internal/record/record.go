@@ -8,7 +8,11 @@
 //	m/A/R/K/MATERIAL            Material
 //	a/A/R/NAME                  Alias
 //	t/A/R/K                     Tombstone: a deleted key whose materials and aliases are being swept
+//	s/A/R/ID                    KeyStore: a custom key store
+//	u/A/R/K                     KeyUsage: when the key was last used
+//	v/A/R/K/MATERIAL            MaterialUsage: how much a material was used
 //	d/clock                     Clock (keyturn dev only)
+//	d/tracking                  Tracking
 //	o/NODE/SEQUENCE             an audit record not yet in the log (package service)
 //	i/...                       indexes: the key says everything, the value is empty
 //	c/...                       counters
@@ -81,8 +85,16 @@ func Decode(storeKey string, value []byte) (Record, error) {
 		r = new(Alias)
 	case "t":
 		r = new(Tombstone)
+	case "s":
+		r = new(KeyStore)
+	case "u":
+		r = new(KeyUsage)
+	case "v":
+		r = new(MaterialUsage)
 	case "d":
-		r = new(Clock)
+		if r = new(Clock); storeKey == TrackingStoreKey {
+			r = new(Tracking)
+		}
 	default:
 		return nil, fmt.Errorf("%w: no record stands at %q", ErrDecode, kind)
 	}
@@ -170,7 +182,9 @@ type DueKind string
 const (
 	DueRotation DueKind = "rotate"
 	DueDeletion DueKind = "delete"
-	DueSweep    DueKind = "sweep" // what a deleted key leaves behind
+	DueExpiry   DueKind = "expire"  // imported material
+	DueSweep    DueKind = "sweep"   // what a deleted key leaves behind
+	DueConnect  DueKind = "connect" // a custom key store; KeyID is its ID
 )
 
 // DuePrefix is where the due index stands; its entries sort by time.

@@ -114,6 +114,9 @@ func (r *Runner) runUntil(ctx context.Context, shifted *clock.Shifted, now, unti
 		case d.Kind == record.DueRotation:
 			count++
 			report(api.ClockEvent{Date: api.Some(at), Event: api.Some(api.ClockEventTypeRotateKey), KeyArn: api.Some(done.KeyARN), KeyMaterialId: api.Some(done.MaterialID)})
+		case d.Kind == record.DueExpiry:
+			count++
+			report(api.ClockEvent{Date: api.Some(at), Event: api.Some(api.ClockEventTypeDeleteImportedKeyMaterial), KeyArn: api.Some(done.KeyARN), KeyMaterialId: api.Some(done.MaterialID)})
 		case d.Kind == record.DueDeletion:
 			count++
 			report(api.ClockEvent{Date: api.Some(at), Event: api.Some(api.ClockEventTypeDeleteKey), KeyArn: api.Some(done.KeyARN)})

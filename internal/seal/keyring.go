@@ -81,6 +81,40 @@ func (k *Keyring) MACKey(version uint32) *keys.MACKey {
 	return k.versions[version-1].mac
 }
 
+// SealToken seals something for a caller to keep. purpose must differ from that of every other use, and says what opens it again.
+func (k *Keyring) SealToken(plaintext []byte, purpose string) ([]byte, error) {
+	version := len(k.versions)
+	header := binary.BigEndian.AppendUint32([]byte{tokenV1}, uint32(version))
+	return k.versions[version-1].aead.Seal(header, plaintext, tokenData(header, purpose))
+}
+
+// OpenToken opens what SealToken sealed for the same purpose. The error is ErrToken.
+func (k *Keyring) OpenToken(token []byte, purpose string) ([]byte, error) {
+	if len(token) < headerSize || token[0] != tokenV1 {
+		return nil, ErrToken
+	}
+	version := binary.BigEndian.Uint32(token[1:])
+	if version == 0 || int64(version) > int64(len(k.versions)) {
+		return nil, ErrToken
+	}
+	plain, err := k.versions[version-1].aead.Open(nil, token[headerSize:], tokenData(token[:headerSize], purpose))
+	if err != nil {
+		return nil, ErrToken
+	}
+	return plain, nil
+}
+
+// ErrToken: these bytes were not sealed as a token for this purpose.
+var ErrToken = errors.New("seal: invalid token")
+
+// tokenV1 is the format of a token: this byte, 4 bytes keyring version, then XAES-256-GCM.
+const tokenV1 = 1
+
+func tokenData(header []byte, purpose string) []byte {
+	b := append([]byte("keyturn token"), header[:headerSize]...)
+	return append(b, purpose...)
+}
+
 // Options say what Open may do and expects.
 type Options struct {
 	Provider Provider

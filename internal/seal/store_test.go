@@ -27,7 +27,8 @@ func sumOf(t testing.TB, ring *Keyring) string {
 		t.Fatal(err)
 	}
 	fixed := keys.NewMACKey(1, bytes.Repeat([]byte{7}, 32))
-	blob, err := keys.Seal(nil, []byte("x"), keys.KeyID{1}, keys.MaterialID{2}, aead, fixed, "111122223333", nil)
+	id, _ := keys.ParseKeyID("01000000-0000-0000-0000-000000000000")
+	blob, err := keys.Seal(nil, []byte("x"), keys.XAES, id, keys.MaterialID{2}, aead, fixed, "111122223333", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,25 +72,26 @@ type scratch struct {
 
 var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 
-// appendRecord appends the record of a call that changed nothing. The caller gets no answer that was not recorded: if the log
+// appendRecord appends the record of a call that changed nothing, and returns its event ID. The caller gets no answer that was not recorded: if the log
 // cannot be written, the call fails.
-func (p *Pipeline) appendRecord(op *Op, call *Call, out *outcome) error {
+func (p *Pipeline) appendRecord(op *Op, call *Call, out *outcome) (eventID string, err error) {
 	s := scratchPool.Get().(*scratch)
 	defer scratchPool.Put(s)
-	p.fill(&s.record, op, call, out, keys.NewKeyID().String())
+	eventID = keys.NewKeyID().String()
+	p.fill(&s.record, op, call, out, eventID)
 	s.line = s.record.AppendJSON(s.line[:0])
-	_, err := p.sink.Append(s.line)
+	_, err = p.sink.Append(s.line)
 	if errors.Is(err, audit.ErrRecord) { // too long: the call is recorded without what made it so
 		out = &outcome{targets: out.targets, err: out.err}
-		p.fill(&s.record, op, call, out, keys.NewKeyID().String())
+		p.fill(&s.record, op, call, out, eventID)
 		s.line = s.record.AppendJSON(s.line[:0])
 		_, err = p.sink.Append(s.line)
 	}
 	if err != nil {
 		p.log.Error("cannot write the audit log", "operation", op.Name, "requestID", call.RequestID, "error", err)
-		return api.New(api.KMSInternalException)
+		return "", api.New(api.KMSInternalException)
 	}
-	return nil
+	return eventID, nil
 }
 
 // changeRecords encodes the records that are part of a commit: the operation's, and what the plan added. It returns the event
@@ -138,7 +139,7 @@ func (p *Pipeline) refuse(ctx context.Context, op *Op, call *Call, out *outcome,
 		out = &outcome{}
 	}
 	out.err = e
-	if err := p.appendRecord(op, call, out); err != nil {
+	if _, err := p.appendRecord(op, call, out); err != nil {
 		return err.(*api.Error)
 	}
 	return e

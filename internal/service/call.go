@@ -82,6 +82,7 @@ type Call struct {
 	// Now is the service's time, stamped by the pipeline once for the request.
 	Now time.Time
 
-	at     time.Time // for the service's own work: the date to stamp instead
-	offset int64     // with at, in keyturn dev: the clock's offset to persist with the commit, in nanoseconds; 0 for none
+	once   map[string]any // see Once
+	at     time.Time      // for the service's own work: the date to stamp instead
+	offset int64          // with at, in keyturn dev: the clock's offset to persist with the commit, in nanoseconds; 0 for none
 }

@@ -24,6 +24,9 @@ import (
 type Keyring interface {
 	keys.MACKeys
 	CurrentMAC() *keys.MACKey
+	// SealToken seals what a caller is to keep and bring back; OpenToken opens it, for the same purpose only.
+	SealToken(plaintext []byte, purpose string) ([]byte, error)
+	OpenToken(token []byte, purpose string) ([]byte, error)
 }
 
 // Config is what a Pipeline is made of.
@@ -50,6 +53,7 @@ type Pipeline struct {
 	authorize func(*Call, *Target) error
 	cache     *cache
 	outbox    *outbox
+	usage     *usage
 	exclusive bool
 	gate      sync.RWMutex // only with exclusive: requests hold it for reading
 	damage    atomic.Pointer[error]
@@ -66,19 +70,49 @@ func New(ctx context.Context, c Config) (*Pipeline, error) {
 		store: c.Store, keyring: c.Keyring, clock: c.Clock, sink: c.Audit, log: c.Log, authorize: c.Authorize,
 		cache: newCache(), exclusive: c.Exclusive, seed: maphash.MakeSeed(),
 	}
-	p.outbox = newOutbox(p, c.NodeID)
+	p.outbox, p.usage = newOutbox(p, c.NodeID), newUsage(p)
 	if err := p.outbox.drain(ctx); err != nil {
 		return nil, fmt.Errorf("bringing the audit log up to date: %w", err)
 	}
+	if err := p.startTracking(ctx); err != nil {
+		return nil, err
+	}
 	go p.outbox.loop()
+	go p.usage.loop()
 	return p, nil
 }
 
-// Close waits until every committed audit record is in the log. No operation may run any more.
-func (p *Pipeline) Close(ctx context.Context) error { return p.outbox.close(ctx) }
+// startTracking writes down, once, since when uses of keys are.
+func (p *Pipeline) startTracking(ctx context.Context) error {
+	r := &record.Tracking{Since: p.clock.Now()}
+	entries, err := p.store.Get(ctx, r.StoreKey())
+	if err != nil || entries[0].Rev != 0 {
+		return err
+	}
+	r.By.Version = 1
+	value, err := record.Encode(r)
+	if err != nil {
+		return err
+	}
+	_, err = p.store.Commit(ctx, store.Batch{
+		Checks: []store.Check{{Key: r.StoreKey()}}, Writes: []store.Write{{Key: r.StoreKey(), Value: value}},
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return nil // another server of the store was faster
+	}
+	return err
+}
 
-// Flush waits until the audit records of all commits so far are in the log.
-func (p *Pipeline) Flush(ctx context.Context) error { return p.outbox.flush(ctx) }
+// Close waits until every committed audit record is in the log, and what keys were used for in the store. No operation may run any
+// more.
+func (p *Pipeline) Close(ctx context.Context) error {
+	return errors.Join(p.usage.close(ctx), p.outbox.close(ctx))
+}
+
+// Flush waits until the audit records of all commits so far are in the log, and what keys were used for in the store.
+func (p *Pipeline) Flush(ctx context.Context) error {
+	return errors.Join(p.usage.flush(ctx), p.outbox.flush(ctx))
+}
 
 // Keyring returns the keyring.
 func (p *Pipeline) Keyring() Keyring { return p.keyring }
@@ -229,8 +263,12 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			if d.Kind == Internal && len(tx.events) == 0 {
 				return resp, nil // found nothing to do
 			}
-			if err := p.appendRecord(op, call, out); err != nil {
+			eventID, err := p.appendRecord(op, call, out)
+			if err != nil {
 				return nil, err
+			}
+			if tx.usedN > 0 {
+				p.usage.note(op, call, tx.used[:tx.usedN], eventID)
 			}
 			return resp, nil
 		}

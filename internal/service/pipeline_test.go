@@ -224,7 +224,7 @@ func TestEveryCallIsRecorded(t *testing.T) {
 		{"refusal", h.kmsOp("Encrypt"), &api.EncryptRequest{KeyId: some(id), Plaintext: []byte("TOPSECRET")}, api.DisabledException, 1},
 		{"change that changes nothing", h.kmsOp("DisableKey"), &api.DisableKeyRequest{KeyId: some(id)}, "", 1},
 		{"validation", h.kmsOp("Encrypt"), &api.EncryptRequest{KeyId: some(id), Plaintext: []byte(strings.Repeat("TOPSECRET", 999))}, api.ValidationException, 0},
-		{"not built", h.kmsOp("Sign"), &api.SignRequest{KeyId: some(id), Message: []byte("TOPSECRET"), SigningAlgorithm: some(api.SigningAlgorithmSpecEcdsaSha256)}, api.UnsupportedOperationException, 0},
+		{"not built", h.kmsOp("RevokeGrant"), &api.RevokeGrantRequest{KeyId: some(id), GrantId: some("TOPSECRET")}, api.UnsupportedOperationException, 0},
 		{"panic", testOp(service.Read, func(*service.Tx) error { panic("TOPSECRET") }), &api.ListKeysRequest{}, api.KMSInternalException, 0},
 		{"server's fault", testOp(service.Read, func(*service.Tx) error { return errors.New("TOPSECRET") }), &api.ListKeysRequest{}, api.KMSInternalException, 0},
 		{"unguarded write", testOp(service.Change, func(tx *service.Tx) error { tx.Put(&record.Clock{}); return nil }), &api.ListKeysRequest{}, api.KMSInternalException, 0},

@@ -25,6 +25,8 @@ type Tx struct {
 	ctx   context.Context
 	p     *Pipeline
 	fresh bool
+	used  [2]used // no operation uses more keys
+	usedN int
 
 	// Only with fresh.
 	reads    map[string]*read
@@ -143,6 +145,22 @@ func (tx *Tx) Delete(r record.Record) { tx.writes[r.StoreKey()] = nil }
 // Remove removes whatever stands at store keys at the commit, unread: what is damaged can be removed too. Indexes and counters of
 // what stood there are the caller's to remove.
 func (tx *Tx) Remove(storeKeys ...string) { tx.removals = append(tx.removals, storeKeys...) }
+
+// Once returns what f returned when the operation was first planned: for what is costly, or cannot be taken back, and must not be
+// done again when a conflict makes the operation be planned anew. name tells several of one operation apart. An error is not kept.
+func Once[T any](tx *Tx, name string, f func() (T, error)) (T, error) {
+	if v, ok := tx.Call.once[name]; ok {
+		return v.(T), nil
+	}
+	v, err := f()
+	if err == nil {
+		if tx.Call.once == nil {
+			tx.Call.once = make(map[string]any)
+		}
+		tx.Call.once[name] = v
+	}
+	return v, err
+}
 
 // AfterCommit runs f once the commit has succeeded.
 func (tx *Tx) AfterCommit(f func()) { tx.after = append(tx.after, f) }

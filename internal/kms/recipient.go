@@ -1,0 +1,51 @@
+package kms
+
+import (
+	"crypto/rsa"
+	"errors"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/cms"
+	"github.com/keyturn/keyturn/internal/nitro"
+	"github.com/keyturn/keyturn/internal/service"
+)
+
+// recipient is an enclave that a reply's plaintext is encrypted to.
+type recipient struct{ key *rsa.PublicKey }
+
+// recipient checks the attestation document of a request; nil if it has none. Its freshness is a matter of real time.
+func (k *KMS) recipient(_ *service.Tx, r *api.RecipientInfo) (*recipient, error) {
+	if r == nil {
+		return nil, nil
+	}
+	if k.config.Attestation == nil {
+		return nil, api.Errorf(api.UnsupportedOperationException, "Recipient is not available on this server.")
+	}
+	if !r.KeyEncryptionAlgorithm.Set || len(r.AttestationDocument) == 0 {
+		return nil, api.Errorf(api.ValidationException, "Recipient needs KeyEncryptionAlgorithm and AttestationDocument.")
+	}
+	doc, err := k.config.Attestation.Verify(r.AttestationDocument, k.config.RealTime())
+	if errors.Is(err, nitro.ErrDocument) {
+		return nil, api.Errorf(api.ValidationException, "The request was rejected: %v", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &recipient{key: doc.PublicKey}, nil
+}
+
+// envelop encrypts a plaintext to the recipient, and clears it.
+func (r *recipient) envelop(plaintext []byte) ([]byte, error) {
+	defer clear(plaintext)
+	return cms.Envelop(plaintext, r.key)
+}
+
+// auditRecipient records that a reply was encrypted to an enclave. The document itself is long, and says nothing before it is verified.
+func auditRecipient(p *audit.Params, r *api.RecipientInfo) {
+	if r != nil {
+		var m audit.Params
+		str(&m, "keyEncryptionAlgorithm", r.KeyEncryptionAlgorithm)
+		p.Obj("recipient", &m)
+	}
+}

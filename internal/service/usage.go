@@ -1,0 +1,237 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/store"
+)
+
+// usageFlush is how often what keys were used for is written down: so much of it can be lost in a crash.
+const usageFlush = 2 * time.Second
+
+const (
+	// usageFull is how many keys and materials may wait to be written. A call that finds more makes no note: uses are lost before
+	// memory is.
+	usageFull = 100_000
+	// usageBatch is how many of them one commit takes: each has a write, and up to two checks.
+	usageBatch = 40
+)
+
+// Direction says what a material was used for.
+type Direction uint8
+
+const (
+	Encrypting Direction = iota // encrypting, signing, making a MAC
+	Decrypting                  // decrypting, verifying, agreeing on a secret
+)
+
+// used is one use of a material by an operation.
+type used struct {
+	key        *record.Key
+	materialID string
+	direction  Direction
+	bytes      int
+}
+
+// Use notes that the operation used a material of a key, for so many bytes. It counts once the operation has succeeded.
+func (tx *Tx) Use(k *record.Key, materialID string, d Direction, bytes int) {
+	if tx.usedN < len(tx.used) {
+		tx.used[tx.usedN] = used{k, materialID, d, bytes}
+		tx.usedN++
+	}
+}
+
+// usage gathers what keys and materials were used for, and writes it down every now and then, so that no call waits for it.
+type usage struct {
+	p    *Pipeline
+	stop chan struct{}
+	done chan struct{}
+
+	writing sync.Mutex // held by flush
+
+	mu        sync.Mutex
+	keys      map[string]*record.KeyUsage      // by store key; guarded by mu
+	materials map[string]*record.MaterialUsage // by store key, what is to be added; guarded by mu
+}
+
+func newUsage(p *Pipeline) *usage {
+	return &usage{
+		p: p, stop: make(chan struct{}), done: make(chan struct{}),
+		keys: make(map[string]*record.KeyUsage), materials: make(map[string]*record.MaterialUsage),
+	}
+}
+
+// note takes the uses of an operation that succeeded.
+func (u *usage) note(op *Op, call *Call, uses []used, eventID string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i := range uses {
+		use := &uses[i]
+		k := use.key
+		if len(u.keys)+len(u.materials) >= usageFull {
+			return
+		}
+		at := record.KeyUsageStoreKey(k.Owner, k.ID)
+		last := u.keys[at]
+		if last == nil {
+			last = &record.KeyUsage{Owner: k.Owner, KeyID: k.ID}
+			u.keys[at] = last
+		}
+		if !call.Now.Before(last.At) {
+			last.Operation, last.At, last.EventID, last.RequestID = op.Name, call.Now, eventID, call.RequestID
+		}
+		at = record.MaterialUsagePrefix(k.Owner, k.ID) + use.materialID
+		m := u.materials[at]
+		if m == nil {
+			m = &record.MaterialUsage{Owner: k.Owner, KeyID: k.ID, ID: use.materialID}
+			u.materials[at] = m
+		}
+		more := record.MaterialUsage{Decryptions: 1, Decrypted: call.Now}
+		if use.direction == Encrypting {
+			more = record.MaterialUsage{Encryptions: 1, Bytes: int64(use.bytes), Encrypted: call.Now}
+		}
+		m.Add(&more)
+	}
+}
+
+// loop writes every usageFlush until close.
+func (u *usage) loop() {
+	defer close(u.done)
+	t := time.NewTicker(usageFlush)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			if err := u.flush(context.Background()); err != nil {
+				u.p.log.Error("cannot write down what keys were used for; it is tried again", "error", err)
+			}
+		case <-u.stop:
+			return
+		}
+	}
+}
+
+func (u *usage) close(ctx context.Context) error {
+	close(u.stop)
+	<-u.done
+	return u.flush(ctx)
+}
+
+// flush writes what has been noted. What could not be written is noted again.
+func (u *usage) flush(ctx context.Context) error {
+	u.writing.Lock()
+	defer u.writing.Unlock()
+	u.mu.Lock()
+	ks, ms := u.keys, u.materials
+	if len(ks)+len(ms) == 0 {
+		u.mu.Unlock()
+		return nil
+	}
+	u.keys, u.materials = make(map[string]*record.KeyUsage), make(map[string]*record.MaterialUsage)
+	u.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	var list []usageRecord
+	for _, k := range ks {
+		list = append(list, k)
+	}
+	for _, m := range ms {
+		list = append(list, m)
+	}
+	for len(list) > 0 {
+		n := min(len(list), usageBatch)
+		if err := u.write(ctx, list[:n]); err != nil {
+			if !errors.Is(err, store.ErrUnknown) { // written or not: counting twice is worse than not at all
+				u.back(list)
+			}
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+// usageRecord is a KeyUsage or a MaterialUsage.
+type usageRecord interface {
+	record.Record
+	OfKey() string // the store key of the key that was used
+	// After returns what to store over what stands in the store, nil if that is nothing; the old record is not changed.
+	After(old record.Record) record.Record
+}
+
+// write adds to what the store has, in one commit. What is of keys that are gone is dropped.
+func (u *usage) write(ctx context.Context, list []usageRecord) error {
+	for attempt := 0; ; attempt++ {
+		b, err := u.batch(ctx, list)
+		if err != nil || len(b.Writes) == 0 {
+			return err
+		}
+		_, err = u.p.store.Commit(ctx, b)
+		if err == nil || errors.Is(err, store.ErrUnknown) {
+			for _, w := range b.Writes {
+				u.p.cache.invalidate(w.Key)
+			}
+		}
+		if !errors.Is(err, store.ErrConflict) || attempt >= maxAttempts {
+			return err
+		}
+	}
+}
+
+func (u *usage) batch(ctx context.Context, list []usageRecord) (store.Batch, error) {
+	var b store.Batch
+	checked := make(map[string]bool)
+	for _, r := range list {
+		entries, err := u.p.store.Get(ctx, r.OfKey(), r.StoreKey())
+		if err != nil {
+			return b, err
+		}
+		key, own := entries[0], entries[1]
+		if key.Rev == 0 {
+			continue
+		}
+		var old record.Record
+		if own.Rev != 0 {
+			if old, err = u.p.decode(own.Key, own.Value); err != nil {
+				return b, err
+			}
+		}
+		next := r.After(old)
+		next.Provenance().Version++
+		value, err := record.Encode(next)
+		if err != nil {
+			return b, err
+		}
+		if !checked[key.Key] { // so that nothing is written for a key that is deleted meanwhile
+			checked[key.Key] = true
+			b.Checks = append(b.Checks, store.Check{Key: key.Key, Rev: key.Rev})
+		}
+		b.Checks = append(b.Checks, store.Check{Key: own.Key, Rev: own.Rev})
+		b.Writes = append(b.Writes, store.Write{Key: own.Key, Value: value})
+	}
+	return b, nil
+}
+
+// back notes again what could not be written.
+func (u *usage) back(list []usageRecord) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, r := range list {
+		switch r := r.(type) {
+		case *record.KeyUsage:
+			if now := u.keys[r.StoreKey()]; now == nil {
+				u.keys[r.StoreKey()] = r
+			}
+		case *record.MaterialUsage:
+			if now := u.materials[r.StoreKey()]; now != nil {
+				r.Add(now)
+			}
+			u.materials[r.StoreKey()] = r
+		}
+	}
+}
