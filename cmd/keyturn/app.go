@@ -55,6 +55,8 @@ type appConfig struct {
 
 	Authenticate func(in *sigv4.Input, r *http.Request, service string) (*service.Caller, string, error)
 	Guard        func(r *http.Request) (int, string)
+	// Extend returns the handler in the API's place, which may pass requests on to it. Nil: the API's.
+	Extend func(*appParts) (http.Handler, error)
 	// Prepare runs before anything is served or due.
 	Prepare func(ctx context.Context, p *service.Pipeline, k *kms.KMS) error
 }
@@ -145,6 +147,12 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		Authenticate: c.Authenticate, Guard: c.Guard, Security: security, Log: c.Log,
 		Ready: func() error { return errors.Join(sealed.Damage(), a.pipeline.Healthy()) },
 	})
+	if c.Extend != nil {
+		parts := &appParts{API: a.Handler, Pipeline: a.pipeline, KMS: k, Security: security, Log: c.Log}
+		if a.Handler, err = c.Extend(parts); err != nil {
+			return nil, err
+		}
+	}
 	return a, nil
 }
 

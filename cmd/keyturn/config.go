@@ -26,6 +26,7 @@ type serverConfig struct {
 	Seal      sealConfig      `yaml:"seal"`
 	Accounts  []accountConfig `yaml:"accounts"`
 	Enclaves  enclaveConfig   `yaml:"enclaves"`
+	XKSProxy  *xksProxyConfig `yaml:"xks_proxy"`
 }
 
 type tlsConfig struct {
@@ -76,6 +77,12 @@ func loadConfig(path string) (*serverConfig, error) {
 	}
 	if c.Seal.Passphrase != nil {
 		c.Seal.Passphrase.File = relativeTo(dir, c.Seal.Passphrase.File)
+	}
+	if c.XKSProxy != nil {
+		for i := range c.XKSProxy.Credentials {
+			secret := &c.XKSProxy.Credentials[i].Secret
+			secret.File = relativeTo(dir, secret.File)
+		}
 	}
 	for i := range c.Accounts {
 		for j := range c.Accounts[i].AccessKeys {

@@ -42,6 +42,6 @@ func newRootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newDevCommand(), newServerCommand(), newSealCommand(), newKeysCommand(), newClockCommand(), newVersionCommand())
+	root.AddCommand(newDevCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newKeysCommand(), newClockCommand(), newVersionCommand())
 	return root
 }

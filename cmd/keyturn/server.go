@@ -30,14 +30,15 @@ func newServerCommand() *cobra.Command {
 		Long: `Run the server as a configuration file says, see docs/server.md. It listens with TLS, verifies every signature and
 confines every caller to its own account. Until key policies are enforced it accepts only the default one.`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runServer(cmd, config, readyFile) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runServer(cmd, config, readyFile, false) },
 	}
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (YAML)")
 	cmd.Flags().StringVar(&readyFile, "ready-file", "", "file to write the endpoint URL to once it is served")
 	return cmd
 }
 
-func runServer(cmd *cobra.Command, path, readyFile string) error {
+// runServer runs keyturn server; with proxyOnly, keyturn xks-proxy.
+func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error {
 	if path == "" {
 		return usageError{errors.New("--config is missing")}
 	}
@@ -50,6 +51,10 @@ func runServer(cmd *cobra.Command, path, readyFile string) error {
 		return err
 	}
 	creds, err := c.credentials()
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
+	extend, err := c.proxyHandler(regions.has, proxyOnly)
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
@@ -87,6 +92,7 @@ func runServer(cmd *cobra.Command, path, readyFile string) error {
 		DataDir: c.DataDir, Provider: c.provider, Log: log, Now: time.Now,
 		KMS:          kms.Config{DefaultPolicyOnly: true, MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
 		Authenticate: wire.Verified(verifier, time.Now),
+		Extend:       extend,
 	})
 	if err != nil {
 		return err

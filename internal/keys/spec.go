@@ -1,6 +1,10 @@
 package keys
 
-import "errors"
+import (
+	"errors"
+	"maps"
+	"slices"
+)
 
 // Spec is a key spec: what kind of material a key has and what can be done with it. The names are the API's.
 type Spec struct {
@@ -118,6 +122,9 @@ const (
 
 // SpecByName returns the spec, or nil if there is none of that name.
 func SpecByName(name string) *Spec { return specs[name] }
+
+// SpecNames returns the names of all specs, sorted.
+func SpecNames() []string { return slices.Sorted(maps.Keys(specs)) }
 
 // specs has every spec by name; each family stands in a file of its own.
 var specs = table(symmetricSpecs, rsaSpecs, eccSpecs, secp256k1Specs, ed25519Specs, hmacSpecs, sm2Specs, mldsaSpecs, mlkemSpecs)

@@ -177,6 +177,7 @@ type event struct {
 	ErrorMessage string         `json:"errorMessage"`
 	Parameters   map[string]any `json:"requestParameters"`
 	Details      map[string]any `json:"serviceEventDetails"`
+	Additional   map[string]any `json:"additionalEventData"`
 }
 
 // events returns the audit log, after everything committed has got there.

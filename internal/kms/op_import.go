@@ -1,10 +1,12 @@
 package kms
 
 import (
+	"errors"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/keys"
 	"github.com/keyturn/keyturn/internal/keywrap"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
@@ -33,6 +35,9 @@ func (k *KMS) getParametersForImport() *service.Op {
 				return nil, api.Errorf(api.ValidationException, "%s with a wrapping key of %s cannot wrap key material of %s.", algorithm, spec, key.Spec)
 			}
 			wrapping, err := keywrap.New(spec)
+			if errors.Is(err, keywrap.ErrNotApproved) {
+				err = keys.ErrFIPS
+			}
 			if err != nil {
 				return nil, err
 			}

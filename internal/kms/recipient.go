@@ -2,6 +2,7 @@ package kms
 
 import (
 	"crypto/rsa"
+	"encoding/base64"
 	"errors"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -15,7 +16,7 @@ import (
 type recipient struct{ key *rsa.PublicKey }
 
 // recipient checks the attestation document of a request; nil if it has none. Its freshness is a matter of real time.
-func (k *KMS) recipient(_ *service.Tx, r *api.RecipientInfo) (*recipient, error) {
+func (k *KMS) recipient(tx *service.Tx, r *api.RecipientInfo) (*recipient, error) {
 	if r == nil {
 		return nil, nil
 	}
@@ -32,6 +33,7 @@ func (k *KMS) recipient(_ *service.Tx, r *api.RecipientInfo) (*recipient, error)
 	if err != nil {
 		return nil, err
 	}
+	auditAttestation(tx.Additional(), doc)
 	return &recipient{key: doc.PublicKey}, nil
 }
 
@@ -39,6 +41,24 @@ func (k *KMS) recipient(_ *service.Tx, r *api.RecipientInfo) (*recipient, error)
 func (r *recipient) envelop(plaintext []byte) ([]byte, error) {
 	defer clear(plaintext)
 	return cms.Envelop(plaintext, r.key)
+}
+
+// auditAttestation records which enclave it was, as CloudTrail does.
+func auditAttestation(p *audit.Params, doc *nitro.Document) {
+	var m audit.Params
+	m.Str("attestationDocumentModuleId", doc.ModuleID)
+	for _, pcr := range []struct {
+		index int
+		name  string
+	}{
+		{0, "attestationDocumentEnclaveImageDigest"}, {1, "attestationDocumentEnclavePCR1"}, {2, "attestationDocumentEnclavePCR2"},
+		{3, "attestationDocumentEnclavePCR3"}, {4, "attestationDocumentEnclavePCR4"}, {8, "attestationDocumentEnclavePCR8"},
+	} {
+		if v, ok := doc.PCRs[pcr.index]; ok {
+			m.Str(pcr.name, base64.StdEncoding.EncodeToString(v))
+		}
+	}
+	p.Obj("recipient", &m)
 }
 
 // auditRecipient records that a reply was encrypted to an enclave. The document itself is long, and says nothing before it is verified.

@@ -2,6 +2,7 @@ package record
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -259,7 +260,8 @@ const (
 	OnDemand  RotationType = "ON_DEMAND"
 )
 
-// Material is one key material. It never changes after it was made. One that was imported can be deleted, and imported again.
+// Material is one key material. It never changes after it was made, but for Messages. One that was imported can be deleted, and
+// imported again.
 type Material struct {
 	made     `json:",inline"`
 	Owner    `json:",inline"`
@@ -273,6 +275,9 @@ type Material struct {
 	Secret []byte `json:"secret,omitempty"`
 	// Token: the material is in a token, and what there is of it here is its name.
 	Token bool `json:"token,omitempty"`
+	// Messages is how many messages may have been encrypted under a material in a token, which draws its IVs at random: they are
+	// reserved, many at a time, before they are.
+	Messages int64 `json:"messages,omitempty"`
 
 	// Made by Open.
 	key        any // what the spec opens to; nil if the material is in a token
@@ -329,6 +334,9 @@ func (m *Material) Open() error {
 		return fmt.Errorf("%w: material %s is of an unknown spec", ErrDecode, m.ID)
 	}
 	if m.key, err = spec.Open(m.Secret); err != nil {
+		if errors.Is(err, keys.ErrFIPS) {
+			return fmt.Errorf("record: material %s: %w", m.ID, err)
+		}
 		return fmt.Errorf("%w: material %s does not open", ErrDecode, m.ID)
 	}
 	return nil

@@ -17,6 +17,7 @@ type outcome struct {
 	req     any // nil if it was not valid: nothing of it is recorded then
 	err     *api.Error
 	result  func(*audit.Params) // nil for none
+	extra   *audit.Params       // additionalEventData; nil for none
 }
 
 // fill writes the record of a call into r, which may have been used before.
@@ -47,6 +48,9 @@ func (p *Pipeline) fill(r *audit.Record, op *Op, call *Call, out *outcome, event
 	if out.result != nil && out.err == nil {
 		out.result(&r.ResponseElements)
 	}
+	if out.extra != nil {
+		r.AdditionalEventData = *out.extra
+	}
 	for i := range out.targets {
 		t := &out.targets[i]
 		if t.Key == nil || i > 0 && t.ARN == out.targets[i-1].ARN {
@@ -62,7 +66,7 @@ func (p *Pipeline) fill(r *audit.Record, op *Op, call *Call, out *outcome, event
 // KeyResource is the type of a key in an audit record's resources.
 const KeyResource = "AWS::KMS::Key"
 
-var sources = map[string]string{"kms": "kms.amazonaws.com", "sts": "sts.amazonaws.com", "keyturn": "keyturn"}
+var sources = map[string]string{"kms": "kms.amazonaws.com", "sts": "sts.amazonaws.com", "keyturn": "keyturn", "xks": "xks.keyturn"}
 
 // scratch is a record with its buffer, for records that are appended at once.
 type scratch struct {
@@ -126,6 +130,9 @@ func ServiceEvent(tx *Tx, name, account, region, keyARN string) *audit.Record {
 // detail goes to the log, and the client learns nothing of it.
 func (p *Pipeline) refuse(ctx context.Context, op *Op, call *Call, out *outcome, err error) *api.Error {
 	var e *api.Error
+	if errors.Is(err, keys.ErrFIPS) {
+		err = api.Errorf(api.UnsupportedOperationException, "The key spec or algorithm is not allowed in this server's FIPS 140-only mode.")
+	}
 	if !errors.As(err, &e) {
 		e = api.New(api.KMSInternalException)
 		if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {

@@ -25,6 +25,7 @@ type Tx struct {
 	ctx   context.Context
 	p     *Pipeline
 	fresh bool
+	extra *audit.Params
 	used  [2]used // no operation uses more keys
 	usedN int
 
@@ -202,6 +203,14 @@ func (tx *Tx) Sum(names []string) (int64, error) {
 		sum += n
 	}
 	return sum, nil
+}
+
+// Additional is what the operation's audit record says beside its parameters and result: CloudTrail's additionalEventData.
+func (tx *Tx) Additional() *audit.Params {
+	if tx.extra == nil {
+		tx.extra = new(audit.Params)
+	}
+	return tx.extra
 }
 
 // Event adds an audit record of the service's own to the commit, beside the operation's.
