@@ -1,16 +1,16 @@
 # Everything but `conformance` needs only Go. The slower forms are for before a change is called done.
 
 GO      ?= go
-FUZZTIME ?= 10s
+FUZZTIME ?= 5s
 
-# No cgo anywhere but in the race detector; one setting for all, so that all share what was compiled.
+# No cgo anywhere but in the race detector and keyturn-pkcs11; one setting for all, so that all share what was compiled.
 export CGO_ENABLED = 0
 ROUNDS  ?= 200
 
 # Packages whose tests run under the race detector: those where goroutines share something.
-RACE = ./internal/store/... ./internal/audit ./internal/seal ./internal/sigv4 ./internal/service ./internal/kms ./internal/schedule ./internal/wire ./cmd/keyturn
+RACE = ./internal/store/... ./internal/audit ./internal/seal ./internal/sigv4 ./internal/service ./internal/kms ./internal/schedule ./internal/wire ./internal/hsm/... ./internal/xks ./internal/egress ./cmd/keyturn
 
-.PHONY: build test fips race race-full crash fuzz fuzz-full conformance lint cross bench bench-full generate
+.PHONY: build hsm test fips race race-full crash fuzz fuzz-full conformance lint cross bench bench-full generate
 
 build:
 	$(GO) build -o keyturn ./cmd/keyturn
@@ -31,6 +31,10 @@ race:
 race-full: export CGO_ENABLED = 1
 race-full:
 	$(GO) test -race ./...
+
+# What needs a PKCS #11 module, with cgo, against SoftHSM2.
+hsm:
+	./scripts/hsm
 
 crash:
 	$(GO) test ./crashtest -count=1 -timeout 30m -run TestCrash -rounds=$(ROUNDS)
