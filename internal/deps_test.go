@@ -54,9 +54,10 @@ var allowed = map[string]string{
 	"internal/hsm/hsmtest":          "internal/hsm",
 
 	// What drives them.
-	"internal/ekm":      "internal/api internal/keys internal/kms internal/service internal/xks",
-	"internal/schedule": "internal/api internal/audit internal/clock internal/kms internal/record internal/service internal/store",
-	"internal/wire":     "internal/api internal/audit internal/keys internal/service internal/sigv4",
+	"internal/keystores": "internal/egress internal/hsm internal/keys internal/kms internal/record internal/xks",
+	"internal/ekm":       "internal/api internal/keys internal/kms internal/service internal/xks",
+	"internal/schedule":  "internal/api internal/audit internal/clock internal/kms internal/record internal/service internal/store",
+	"internal/wire":      "internal/api internal/audit internal/keys internal/service internal/sigv4",
 
 	// Tools.
 	"internal/api/gen": "",

@@ -18,6 +18,7 @@ import (
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/clock"
+	"github.com/keyturn/keyturn/internal/keystores"
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/schedule"
 	"github.com/keyturn/keyturn/internal/seal"
@@ -50,6 +51,7 @@ type appConfig struct {
 	Provider func(created bool) (seal.Provider, error) // created: the store is new, and so may the key be
 	FixedMAC []byte                                    // see seal.Options
 	KMS      kms.Config
+	Stores   *keystores.Config // what custom key stores keep their keys in; nil: nothing
 	Log      *slog.Logger
 	Now      func() time.Time // real time
 
@@ -119,6 +121,13 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		shifted = clock.NewShifted(c.Now, offset)
 		clk = shifted
 	}
+	if c.Stores != nil {
+		stores, err := a.openKeyStores(*c.Stores, c.Log)
+		if err != nil {
+			return nil, err
+		}
+		c.KMS.KeyStores = stores
+	}
 	k := kms.New(c.KMS)
 	a.pipeline, err = service.New(ctx, service.Config{
 		Store: sealed, Keyring: sealed.Keyring(), Clock: clk, Audit: sink, NodeID: node, Log: c.Log,
@@ -132,6 +141,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		defer cancel()
 		return a.pipeline.Close(ctx)
 	})
+	k.Attach(a.pipeline)
 	a.runner = schedule.New(a.pipeline, k, c.Log)
 	if c.Prepare != nil {
 		// What an earlier run left half done goes first.

@@ -18,15 +18,16 @@ import (
 
 // serverConfig is the configuration file of keyturn server. Unknown keys are errors. Paths are relative to the file.
 type serverConfig struct {
-	Listen    string          `yaml:"listen"`
-	DataDir   string          `yaml:"data_dir"`
-	TLS       *tlsConfig      `yaml:"tls"`
-	PlainHTTP bool            `yaml:"plain_http"` // on loopback only
-	Regions   []string        `yaml:"regions"`
-	Seal      sealConfig      `yaml:"seal"`
-	Accounts  []accountConfig `yaml:"accounts"`
-	Enclaves  enclaveConfig   `yaml:"enclaves"`
-	XKSProxy  *xksProxyConfig `yaml:"xks_proxy"`
+	Listen    string           `yaml:"listen"`
+	DataDir   string           `yaml:"data_dir"`
+	TLS       *tlsConfig       `yaml:"tls"`
+	PlainHTTP bool             `yaml:"plain_http"` // on loopback only
+	Regions   []string         `yaml:"regions"`
+	Seal      sealConfig       `yaml:"seal"`
+	Accounts  []accountConfig  `yaml:"accounts"`
+	Enclaves  enclaveConfig    `yaml:"enclaves"`
+	XKSProxy  *xksProxyConfig  `yaml:"xks_proxy"`
+	KeyStores *keyStoresConfig `yaml:"key_stores"`
 }
 
 type tlsConfig struct {
@@ -83,6 +84,9 @@ func loadConfig(path string) (*serverConfig, error) {
 			secret := &c.XKSProxy.Credentials[i].Secret
 			secret.File = relativeTo(dir, secret.File)
 		}
+	}
+	if c.KeyStores != nil {
+		c.KeyStores.relative(dir)
 	}
 	for i := range c.Accounts {
 		for j := range c.Accounts[i].AccessKeys {

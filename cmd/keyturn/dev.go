@@ -32,6 +32,7 @@ type devFlags struct {
 	enclaveRoots string
 	seedFile     string
 	readyFile    string
+	keyStores    string
 }
 
 func newDevCommand() *cobra.Command {
@@ -57,6 +58,7 @@ Its clock can be turned forward: keyturn clock advance 91d.`,
 	fl.StringVar(&f.enclaveRoots, "enclave-roots", "", "PEM file of the roots that attestation documents must lead to (default: that of AWS Nitro Enclaves)")
 	fl.StringArrayVar(&f.regions, "region", nil, "a region to serve (repeatable; default: every AWS region); the first is that of unsigned requests")
 	fl.StringVar(&f.seedFile, "seed-file", "", "YAML file of keys to make at the start, see docs/seed-file.md")
+	fl.StringVar(&f.keyStores, "key-stores", "", "YAML file of tokens and proxies for custom key stores, see docs/server.md; proxies on this machine need none")
 	fl.StringVar(&f.readyFile, "ready-file", "", "file to write the endpoint URL to once it is served")
 	return cmd
 }
@@ -77,6 +79,10 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	if err != nil {
 		return err
 	}
+	stores, err := devKeyStores(f.keyStores, regions)
+	if err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 	hardenProcess(log)
 	tuneRuntime()
@@ -84,6 +90,7 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 		DataDir: f.dataDir, Dev: true, Log: log, Now: time.Now,
 		Guard:        wire.HostGuard{Names: f.hosts, Remote: f.allowRemote}.Check,
 		KMS:          kms.Config{HasRegion: regions.has, Attestation: enclaves},
+		Stores:       stores,
 		Authenticate: wire.Trusting(regions.first, regions.has),
 		Provider: func(created bool) (seal.Provider, error) {
 			path := filepath.Join(f.dataDir, sealKeyFile)

@@ -85,7 +85,7 @@ func (k seedKey) seed(regions regions) (kms.Seed, error) {
 	if s.Region == "" {
 		s.Region = regions.first
 	}
-	if _, ok := keys.ParseKeyID(s.ID); !ok {
+	if id, ok := keys.ParseKeyID(s.ID); !ok || id.MultiRegion() {
 		return s, fmt.Errorf("id is not a UUID in lower case")
 	}
 	if !service.IsAccountID(s.Account) {

@@ -58,6 +58,10 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
+	stores, err := c.KeyStores.resolve()
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
 	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
 	hardenProcess(log)
 	tuneRuntime()
@@ -91,6 +95,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	a, err := openApp(cmd.Context(), appConfig{
 		DataDir: c.DataDir, Provider: c.provider, Log: log, Now: time.Now,
 		KMS:          kms.Config{DefaultPolicyOnly: true, MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
+		Stores:       stores,
 		Authenticate: wire.Verified(verifier, time.Now),
 		Extend:       extend,
 	})

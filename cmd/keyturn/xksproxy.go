@@ -137,7 +137,8 @@ func (c *serverConfig) proxyHandler(hasRegion func(string) bool, only bool) (fun
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			health := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
-			if !health && (only || strings.HasPrefix(r.URL.EscapedPath(), prefix+"/")) {
+			// A wrong prefix is the proxy's to refuse.
+			if !health && (only || strings.Contains(r.URL.EscapedPath(), "/kms/xks/v1")) {
 				proxy.ServeHTTP(w, r)
 				return
 			}

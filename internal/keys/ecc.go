@@ -41,6 +41,7 @@ var eccSpecs = func() []*Spec {
 			NewMaterial:            c.newMaterial,
 			Import:                 c.importMaterial,
 			Open:                   func(material []byte) (any, error) { return c.open(material) },
+			Weight:                 1 << 10,
 		}
 	}
 	return specs

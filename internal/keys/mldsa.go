@@ -41,6 +41,7 @@ func mldsaSpec(name string, library mldsa.Parameters, params *mldsaParams, arc i
 			rand.Read(seed)
 			return seed, nil
 		},
+		Weight: 104 << 10,
 		Open: func(material []byte) (any, error) {
 			if fips140.Enforced() {
 				return nil, ErrFIPS

@@ -46,6 +46,7 @@ func mlkemSpec(name string, open func(seed []byte) (*mlkemKEM, error), module bo
 			rand.Read(seed)
 			return seed, nil
 		},
+		Weight: 28 << 10,
 		Open: func(material []byte) (any, error) {
 			if !module && fips140.Enforced() {
 				return nil, ErrFIPS

@@ -34,6 +34,7 @@ func rsaSpec(bits int) *Spec {
 		NewMaterial: func() ([]byte, error) { return newRSA(bits) },
 		Import:      func(plaintext []byte) ([]byte, error) { return importRSA(bits, plaintext) },
 		Open:        func(material []byte) (any, error) { return openRSA(bits, material) },
+		Weight:      4 * bits,
 	}
 }
 

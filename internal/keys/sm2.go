@@ -58,6 +58,7 @@ var sm2Specs = []*Spec{{
 		}
 		return marshalSM2(k), nil
 	},
+	Weight: 1 << 10,
 	Open: func(material []byte) (any, error) {
 		if fips140.Enforced() {
 			return nil, ErrFIPS

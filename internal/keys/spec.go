@@ -29,6 +29,8 @@ type Spec struct {
 	// Open prepares stored material for use. What the result implements of the interfaces below says what it can do. It is safe
 	// for concurrent use.
 	Open func(material []byte) (any, error)
+	// Weight is about how many bytes an opened material takes in memory, beyond 1 KiB: what a cache must count.
+	Weight int
 }
 
 // Asymmetric tells whether keys of this spec have a public half.

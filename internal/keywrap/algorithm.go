@@ -70,6 +70,12 @@ func usable(name string) (algorithm, error) {
 	return a, nil
 }
 
+// Approved returns ErrNotApproved if FIPS 140-only mode forbids the algorithm, ErrAlgorithm if there is none of that name.
+func Approved(algorithm string) error {
+	_, err := usable(algorithm)
+	return err
+}
+
 // Compatible tells whether AWS KMS lets key material for a key of keySpec be imported with this wrapping algorithm and a wrapping
 // key of wrappingSpec (GetParametersForImport; Developer Guide, "Select a wrapping algorithm"). Whether a key of that spec can
 // have imported material at all is not asked here, nor whether FIPS 140-only mode forbids the algorithm. The error is

@@ -4,13 +4,15 @@ import (
 	"strings"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
 // deleteKey removes a key whose waiting period is over. From this commit on its material is unreachable; materials and
-// aliases, which may be more than one commit takes, are removed by sweepKey.
-func deleteKey() *service.Op {
+// aliases, which may be more than one commit takes, are removed by sweepKey. leave has what a custom key store knows of the key
+// removed after it, and notes that in the event.
+func deleteKey(leave func(*service.Tx, *record.Key, *audit.Record) error) *service.Op {
 	return service.Def[DueRequest, DueResponse]{
 		Name: "DeleteKey", Kind: service.Internal,
 		Actions: []string{"kms:DeleteKey"},
@@ -36,6 +38,9 @@ func deleteKey() *service.Op {
 			tx.Delete(k)
 			event := service.ServiceEvent(tx, "DeleteKey", k.Account, k.Region, k.ARN())
 			event.ServiceEventDetails.Str("keyId", k.ID)
+			if err := leave(tx, k, event); err != nil {
+				return nil, err
+			}
 			tx.Event(event)
 			return &DueResponse{Done: true, KeyARN: k.ARN()}, nil
 		},

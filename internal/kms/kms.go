@@ -28,6 +28,11 @@ type Config struct {
 	RealTime func() time.Time
 	// KeysPerRegion is the quota of customer managed keys in an account and region; 0 for the default, 100,000.
 	KeysPerRegion int64
+	// KeyStores reaches tokens and proxies; nil: there are none here.
+	KeyStores KeyStores
+	// TokenMessages is how many messages are encrypted under one key of a token before another takes its place; 0 for the default,
+	// 2^31. No key ever encrypts twice as many: with random IVs of 96 bits, AES-GCM may have 2^32 (NIST SP 800-38D, section 8.3).
+	TokenMessages int64
 }
 
 // Quotas, as AWS has them by default.
@@ -51,13 +56,17 @@ const (
 	ciphertextUnknownReply = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."
 )
 
-// KMS is the service. It is stateless: everything is in the store.
+// KMS is the service. Everything is in the store, but for what of the store's message numbers is in use here.
 type KMS struct {
-	config  Config
-	managed *service.Op // makes AWS managed keys
+	config   Config
+	managed  *service.Op // makes AWS managed keys
+	messages ledger
+	pipeline *service.Pipeline // set by Attach
+
+	reserveMessages, destroyTokenKeys *service.Op
 
 	// The service's own work, for the scheduler.
-	RotateKey, DeleteKey, SweepKey, ExpireMaterial *service.Op
+	RotateKey, DeleteKey, SweepKey, ExpireMaterial, ConnectKeyStore *service.Op
 }
 
 // New returns the service.
@@ -71,14 +80,24 @@ func New(c Config) *KMS {
 	if c.RealTime == nil {
 		c.RealTime = time.Now
 	}
+	if c.KeyStores == nil {
+		c.KeyStores = noKeyStores{}
+	}
+	if c.TokenMessages == 0 {
+		c.TokenMessages = defaultTokenMessages
+	}
 	k := &KMS{config: c}
 	k.managed = k.createManagedKey()
 	k.RotateKey = rotateKey()
-	k.DeleteKey = deleteKey()
+	k.DeleteKey = deleteKey(k.leaveKeyStore)
 	k.SweepKey = sweepKey()
 	k.ExpireMaterial = expireMaterial()
+	k.ConnectKeyStore, k.reserveMessages, k.destroyTokenKeys = k.connectKeyStore(), k.reserveTokenMessages(), k.destroyKeys()
 	return k
 }
+
+// Attach gives the service the pipeline that its operations run in. Keys in tokens need it; call it before anything is served.
+func (k *KMS) Attach(p *service.Pipeline) { k.pipeline = p }
 
 // Operations returns every operation of the KMS API, those that are not built included.
 func (k *KMS) Operations() []*service.Op {
@@ -91,6 +110,8 @@ func (k *KMS) Operations() []*service.Op {
 		k.updateKeyDescription(), k.sign(), k.verify(), k.getPublicKey(), k.generateMac(), k.verifyMac(), k.deriveSharedSecret(),
 		k.encapsulate(), k.decapsulate(), k.generateDataKeyPair(), k.generateDataKeyPairWithoutPlaintext(),
 		k.getParametersForImport(), k.importKeyMaterial(), k.deleteImportedKeyMaterial(), k.replicateKey(), k.updatePrimaryRegion(), k.getKeyLastUsage(),
+		k.createCustomKeyStore(), k.describeCustomKeyStores(), k.updateCustomKeyStore(), k.connectCustomKeyStore(),
+		k.disconnectCustomKeyStore(), k.deleteCustomKeyStore(),
 	}
 	built := make(map[string]bool, len(ops))
 	for _, op := range ops {
@@ -106,7 +127,7 @@ func (k *KMS) Operations() []*service.Op {
 
 // Internal returns the operations that are never on the wire.
 func (k *KMS) Internal() []*service.Op {
-	return []*service.Op{k.managed, k.RotateKey, k.DeleteKey, k.SweepKey, k.ExpireMaterial}
+	return []*service.Op{k.managed, k.RotateKey, k.DeleteKey, k.SweepKey, k.ExpireMaterial, k.ConnectKeyStore, k.reserveMessages, k.destroyTokenKeys}
 }
 
 func callOwner(tx *service.Tx) record.Owner {

@@ -43,9 +43,9 @@ func metadata(tx *service.Tx, k *record.Key) (*api.KeyMetadata, error) {
 	if k.MultiRegion != nil {
 		m.MultiRegionConfiguration = multiRegionConfiguration(k)
 	}
-	if k.Origin == record.OriginImported && len(k.Imports) > 0 {
+	if k.Origin == record.OriginImported && !k.MaterialMissing() {
 		m.ExpirationModel = api.Some(api.ExpirationModelTypeKeyMaterialDoesNotExpire)
-		if at := k.Expiry(); !at.IsZero() {
+		if at := expiry(k); !at.IsZero() {
 			m.ExpirationModel, m.ValidTo = api.Some(api.ExpirationModelTypeKeyMaterialExpires), api.Some(at)
 		}
 	}

@@ -8,8 +8,10 @@ import (
 	"github.com/keyturn/keyturn/internal/service"
 )
 
-// maxReplicas bounds the replicas of a multi-Region key: a change of what related keys share is one commit.
-const maxReplicas = 20
+// maxReplicas bounds the replicas of a multi-Region key: a change of what related keys share is one commit. The largest is to forget
+// an imported material that waits for rotation, with up to six writes for each key: the key, the material and its index entry, two
+// index entries of when materials expire, and the audit record.
+const maxReplicas = 15
 
 // primary refuses replica keys: what related keys share changes where the primary is.
 func primary(k *record.Key) error {
@@ -72,6 +74,39 @@ func putRelated(tx *service.Tx, k *record.Key) error {
 	}
 	return nil
 }
+
+// putGrown puts a key whose own properties may have grown. Those of related keys are rewritten together when they rotate: whoever may
+// change one of them must not be able to keep all from it.
+func putGrown(tx *service.Tx, k *record.Key) error {
+	tx.Put(k)
+	others, err := relatedKeys(tx, k)
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	size := 0
+	for _, r := range append(others, k) {
+		encoded, err := record.Encode(r)
+		if err != nil {
+			return err
+		}
+		size += len(encoded)
+		if k.Origin == record.OriginImported {
+			size += roomForImports
+		}
+	}
+	if size > maxRelatedBytes {
+		return api.Errorf(api.LimitExceededException,
+			"The policies, tags and descriptions of %s and its related multi-Region keys are together longer than this server can keep.", k.ARN())
+	}
+	return nil
+}
+
+// What related keys may take together in their stored form, in bytes: a commit takes 1 MiB. Room is kept for what imported materials
+// add to each over the years.
+const (
+	maxRelatedBytes = 1000 << 10
+	roomForImports  = 12 << 10
+)
 
 // synchronized adds the audit record of a change that came to a key from its primary.
 func synchronized(tx *service.Tx, k *record.Key) {

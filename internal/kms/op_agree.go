@@ -116,8 +116,7 @@ func (k *KMS) decapsulate() *service.Op {
 			tx.Use(targets[0].Key, targets[0].Key.Current, service.Decrypting, 0)
 			secret, err := key.Decapsulate(u.algorithm, q.SharedSecretCiphertextBlob)
 			if errors.Is(err, keys.ErrCiphertext) {
-				// The operation's list of errors has none for ciphertexts: any of the right length gives a secret.
-				return nil, api.Errorf(api.ValidationException, "The shared secret ciphertext is invalid length for algorithm %s.", u.algorithm)
+				return nil, api.New(api.InvalidCiphertextException) // for its length; any of the right one gives a secret
 			}
 			if err != nil {
 				return nil, err

@@ -39,8 +39,7 @@ func (k *KMS) updateKeyDescription() *service.Op {
 				return nil, err
 			}
 			t.Key.Description = q.Description.V
-			tx.Put(t.Key)
-			return &service.None{}, nil
+			return &service.None{}, putGrown(tx, t.Key)
 		},
 	}.Op("kms")
 }

@@ -1,7 +1,6 @@
 package kms
 
 import (
-	"errors"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -32,12 +31,12 @@ func (k *KMS) getParametersForImport() *service.Op {
 			}
 			algorithm, spec := string(q.WrappingAlgorithm.V), string(q.WrappingKeySpec.V)
 			if err := keywrap.Compatible(algorithm, spec, key.Spec); err != nil {
-				return nil, api.Errorf(api.ValidationException, "%s with a wrapping key of %s cannot wrap key material of %s.", algorithm, spec, key.Spec)
+				return nil, api.Errorf(api.UnsupportedOperationException, "%s with a wrapping key of %s cannot wrap key material of %s.", algorithm, spec, key.Spec)
+			}
+			if keywrap.Approved(algorithm) != nil {
+				return nil, keys.ErrFIPS
 			}
 			wrapping, err := keywrap.New(spec)
-			if errors.Is(err, keywrap.ErrNotApproved) {
-				err = keys.ErrFIPS
-			}
 			if err != nil {
 				return nil, err
 			}
@@ -98,8 +97,8 @@ func planImportKeyMaterial(tx *service.Tx, q *api.ImportKeyMaterialRequest, targ
 	if isNew && q.KeyMaterialId.Set {
 		return nil, api.Errorf(api.ValidationException, "You cannot specify KeyMaterialId with ImportType NEW_KEY_MATERIAL.")
 	}
-	if !rotatable(key) && q.KeyMaterialId.Set {
-		return nil, api.Errorf(api.ValidationException, "KeyMaterialId is valid for symmetric encryption keys only.")
+	if !rotatable(key) && (q.KeyMaterialId.Set || q.ImportType.Set || q.KeyMaterialDescription.Set) {
+		return nil, api.Errorf(api.ValidationException, "ImportType, KeyMaterialId and KeyMaterialDescription are valid for symmetric encryption keys only.")
 	}
 	expires, err := validity(q.ExpirationModel, q.ValidTo, tx.Now)
 	if err != nil {
@@ -251,23 +250,22 @@ func expireMaterial() *service.Op {
 			if k == nil {
 				return &DueResponse{}, nil
 			}
-			done := &DueResponse{KeyARN: k.ARN()}
-			for {
-				i := expired(k, tx.Now)
-				if i == nil {
-					return done, nil
-				}
-				done.Done, done.MaterialID = true, i.ID
-				event := service.ServiceEvent(tx, "DeleteImportedKeyMaterial", k.Account, k.Region, k.ARN())
-				event.ServiceEventDetails.Str("keyId", k.ID)
-				if shown := shownMaterial(k, i.ID); shown.Set {
-					event.ServiceEventDetails.Str("keyMaterialId", shown.V)
-				}
-				tx.Event(event)
-				if err := deleteMaterial(tx, k, i); err != nil {
-					return nil, err
-				}
+			i := expired(k, tx.Now)
+			if i == nil {
+				return &DueResponse{KeyARN: k.ARN()}, nil
 			}
+			done := &DueResponse{Done: true, KeyARN: k.ARN(), MaterialID: i.ID}
+			event := service.ServiceEvent(tx, "DeleteImportedKeyMaterial", k.Account, k.Region, k.ARN())
+			event.ServiceEventDetails.Str("keyId", k.ID)
+			if shown := shownMaterial(k, i.ID); shown.Set {
+				event.ServiceEventDetails.Str("keyMaterialId", shown.V)
+			}
+			tx.Event(event)
+			if err := deleteMaterial(tx, k, i); err != nil {
+				return nil, err
+			}
+			done.More = expired(k, tx.Now) != nil // one in a commit: all of them may be more than it takes
+			return done, nil
 		},
 	}.Op("kms")
 }

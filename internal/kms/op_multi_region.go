@@ -90,6 +90,9 @@ func (k *KMS) planReplicateKey(tx *service.Tx, q *api.ReplicateKeyRequest, targe
 	if err := putRelated(tx, key); err != nil {
 		return nil, err
 	}
+	if err := putGrown(tx, replica); err != nil {
+		return nil, err
+	}
 	m, err := metadata(tx, replica)
 	if err != nil {
 		return nil, err

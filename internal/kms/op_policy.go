@@ -72,8 +72,7 @@ func (k *KMS) putKeyPolicy() *service.Op {
 				return nil, err
 			}
 			t.Key.Policy = text
-			tx.Put(t.Key)
-			return &service.None{}, nil
+			return &service.None{}, putGrown(tx, t.Key)
 		},
 	}.Op("kms")
 }

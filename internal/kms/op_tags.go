@@ -95,8 +95,7 @@ func changeTags(tx *service.Tx, t service.Target, change func([]record.Tag) ([]r
 		return nil, err
 	}
 	t.Key.Tags = tags
-	tx.Put(t.Key)
-	return &service.None{}, nil
+	return &service.None{}, putGrown(tx, t.Key)
 }
 
 func (k *KMS) listResourceTags() *service.Op {

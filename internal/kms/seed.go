@@ -57,7 +57,7 @@ func (k *KMS) planSeed(tx *service.Tx, q *Seed, _ []service.Target) (*service.No
 	if old, err := service.Lookup[*record.Key](tx, record.KeyStoreKey(q.Owner, q.ID)); err != nil || old != nil {
 		return &service.None{}, err
 	}
-	if _, ok := keys.ParseKeyID(q.ID); !ok {
+	if id, ok := keys.ParseKeyID(q.ID); !ok || id.MultiRegion() {
 		return nil, api.Errorf(api.ValidationException, "key ID %q is not a UUID in lower case", q.ID)
 	}
 	if tomb, err := service.Lookup[*record.Tombstone](tx, record.TombstoneStoreKey(q.Owner, q.ID)); err != nil {

@@ -191,6 +191,15 @@ func (k *Key) ARN() string {
 // KeyARN is the Amazon Resource Name of a key, there or not.
 func KeyARN(o Owner, id string) string { return o.arn("key/" + id) }
 
+// Weight implements Record.
+func (k *Key) Weight() int {
+	w := len(k.Policy) + len(k.Description) + 256*len(k.Imports)
+	for _, t := range k.Tags {
+		w += 64 + len(t.Key) + len(t.Value)
+	}
+	return w
+}
+
 // KeysPrefix is the index of an account's keys in a region; what follows it is the key ID.
 func KeysPrefix(o Owner) string { return o.path("i/keys", "") }
 
@@ -290,6 +299,14 @@ func (m *Material) String() string { return "material " + m.ID }
 
 // GoString does the same for %#v.
 func (m *Material) GoString() string { return m.String() }
+
+// Weight implements Record: what the opened material takes.
+func (m *Material) Weight() int {
+	if spec := keys.SpecByName(m.Spec); spec != nil {
+		return spec.Weight + len(m.Secret)
+	}
+	return len(m.Secret)
+}
 
 // MaterialStoreKey is where a material stands.
 func MaterialStoreKey(o Owner, keyID, id string) string { return o.path2("m", keyID, id) }

@@ -43,6 +43,8 @@ type Record interface {
 	Counters() []string
 	// Provenance is the record's version and what made it.
 	Provenance() *Provenance
+	// Weight is about how many bytes it takes in memory, beyond 1 KiB.
+	Weight() int
 }
 
 // Provenance lets verification against the audit log find a record that was put back to an older state.
@@ -58,6 +60,9 @@ type made struct {
 
 // Provenance implements Record.
 func (m *made) Provenance() *Provenance { return &m.By }
+
+// Weight implements Record, for all that is small.
+func (*made) Weight() int { return 0 }
 
 // schema is the version of the encodings below. A decoder reads every version that was ever written.
 const schema = 1

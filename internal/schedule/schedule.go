@@ -38,7 +38,7 @@ func New(p *service.Pipeline, k *kms.KMS, log *slog.Logger) *Runner {
 		p: p, log: log, tick: time.Second, failed: make(map[record.Due]time.Time),
 		jobs: map[record.DueKind]*service.Op{
 			record.DueRotation: k.RotateKey, record.DueDeletion: k.DeleteKey, record.DueSweep: k.SweepKey,
-			record.DueExpiry: k.ExpireMaterial,
+			record.DueExpiry: k.ExpireMaterial, record.DueConnect: k.ConnectKeyStore,
 		},
 	}
 }

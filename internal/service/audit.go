@@ -133,6 +133,9 @@ func (p *Pipeline) refuse(ctx context.Context, op *Op, call *Call, out *outcome,
 	if errors.Is(err, keys.ErrFIPS) {
 		err = api.Errorf(api.UnsupportedOperationException, "The key spec or algorithm is not allowed in this server's FIPS 140-only mode.")
 	}
+	if errors.Is(err, store.ErrTooLarge) {
+		err = api.Errorf(api.LimitExceededException, "The request changes more than this server can change at once.")
+	}
 	if !errors.As(err, &e) {
 		e = api.New(api.KMSInternalException)
 		if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {

@@ -30,13 +30,7 @@ func newCache() *cache {
 			MaximumWeight: cacheWeight,
 			Weigher: func(key string, r record.Record) uint32 {
 				w := 1024 + 2*len(key)
-				if k, ok := r.(*record.Key); ok {
-					w += len(k.Policy) + len(k.Description)
-					for _, t := range k.Tags {
-						w += 64 + len(t.Key) + len(t.Value)
-					}
-				}
-				return uint32(w)
+				return uint32(w + r.Weight())
 			},
 		}),
 		seed: maphash.MakeSeed(),
