@@ -354,10 +354,9 @@ func clientKey(t *testing.T, b *bench, spec api.KeySpec, req *api.CreateKeyReque
 		}
 		algorithm, hashed := api.SigningAlgorithmSpecEcdsaSha256, digest[:]
 		if spec == api.KeySpecEccNistP521 {
-			algorithm, hashed = api.SigningAlgorithmSpecEcdsaSha512, crypto.SHA512.New().Sum(nil)
 			h := crypto.SHA512.New()
 			h.Write(message)
-			hashed = h.Sum(nil)
+			algorithm, hashed = api.SigningAlgorithmSpecEcdsaSha512, h.Sum(nil)
 		}
 		if !ecdsa.VerifyASN1(&key.PublicKey, hashed, sign(id, algorithm)) {
 			t.Errorf("the signature is not by the imported key")

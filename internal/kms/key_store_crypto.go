@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/keys"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
@@ -113,7 +114,7 @@ func (b *externalBody) Seal(dst, plaintext, additionalData []byte) ([]byte, erro
 	}
 	ctx, cancel := storeContext(b.tx)
 	defer cancel()
-	sealed, err := b.proxy.Encrypt(ctx, b.key.ExternalKey, storeData(additionalData), inner, proxyCall(b.tx, "Encrypt", b.key.ARN()))
+	sealed, err := b.proxy.Encrypt(ctx, b.key.ExternalKey, storeData(additionalData), inner, proxyCall(b.tx, b.tx.Operation, b.key.ARN()))
 	if err != nil {
 		return nil, using(err)
 	}
@@ -124,7 +125,7 @@ func (b *externalBody) Seal(dst, plaintext, additionalData []byte) ([]byte, erro
 func (b *externalBody) Open(dst, body, additionalData []byte) ([]byte, error) {
 	ctx, cancel := storeContext(b.tx)
 	defer cancel()
-	inner, err := b.proxy.Decrypt(ctx, b.key.ExternalKey, storeData(additionalData), body, proxyCall(b.tx, "Decrypt", b.key.ARN()))
+	inner, err := b.proxy.Decrypt(ctx, b.key.ExternalKey, storeData(additionalData), body, proxyCall(b.tx, b.tx.Operation, b.key.ARN()))
 	if err != nil {
 		return nil, using(err)
 	}
@@ -182,6 +183,11 @@ func (k *KMS) reserveTokenMessages() *service.Op {
 			err := lookupKey(tx, &t, callOwner(tx), q.keyID)
 			return []service.Target{t}, err
 		},
+		Audit: func(q *reserveRequest, p *audit.Params) {
+			p.Str("keyId", q.keyID)
+			p.Str("keyMaterialId", q.materialID)
+		},
+		Result: func(r *reserveResponse, p *audit.Params) { p.Int("messages", r.messages) },
 		Plan: func(tx *service.Tx, q *reserveRequest, targets []service.Target) (*reserveResponse, error) {
 			key := targets[0].Key
 			m, err := material(tx, key, q.materialID)

@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
 	"sync"
 	"testing"
 
@@ -97,6 +98,14 @@ func (f *fakeStores) before(ctx context.Context, call string) error {
 		return nil
 	}
 	return hook(ctx, call)
+}
+
+// fits refuses additional data that real tokens and proxies do not take.
+func fits(ad []byte) error {
+	if len(ad) > 8192 {
+		return &kms.StoreError{Fault: kms.FaultInternal}
+	}
+	return nil
 }
 
 func (f *fakeStores) after(call string, b []byte) []byte {
@@ -199,7 +208,7 @@ func (t *fakeToken) key(ctx context.Context, call, name string) (cipher.AEAD, er
 
 func (t *fakeToken) Encrypt(ctx context.Context, name string, ad, plaintext []byte) (iv, sealed []byte, err error) {
 	aead, err := t.key(ctx, "Encrypt", name)
-	if err != nil {
+	if err = errors.Join(err, fits(ad)); err != nil {
 		return nil, nil, err
 	}
 	b := t.f.after("Encrypt", aead.Seal(nil, nil, plaintext, ad))
@@ -268,7 +277,7 @@ func (p fakeProxy) Key(ctx context.Context, id string, c kms.ProxyCall) (kms.Ext
 
 func (p fakeProxy) Encrypt(ctx context.Context, id string, ad, plaintext []byte, c kms.ProxyCall) ([]byte, error) {
 	k, err := p.key(ctx, "Encrypt", id, c)
-	if err != nil {
+	if err = errors.Join(err, fits(ad)); err != nil {
 		return nil, err
 	}
 	return p.f.after("Encrypt", k.aead.Seal(nil, nil, plaintext, ad)), nil

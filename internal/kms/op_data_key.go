@@ -6,6 +6,7 @@ import (
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
@@ -109,6 +110,14 @@ func (k *KMS) generateDataKeyWithoutPlaintext() *service.Op {
 	}.Op("kms")
 }
 
+// noKeyStore refuses keys in custom key stores: data key pairs cannot be made under them.
+func noKeyStore(k *record.Key) error {
+	if k.KeyStore != "" {
+		return api.Errorf(api.UnsupportedOperationException, "%s origin is %s which is not valid for this operation.", k.ARN(), k.Origin)
+	}
+	return nil
+}
+
 // newPair draws a data key pair and encrypts its private half under the key.
 func (k *KMS) newPair(tx *service.Tx, t service.Target, name api.DataKeyPairSpec, context map[string]string) (public, private, blob []byte, err error) {
 	spec := keys.SpecByName(string(name))
@@ -156,6 +165,9 @@ func (k *KMS) generateDataKeyPair() *service.Op {
 			if err := usable(tx, key, encryption("GenerateDataKeyPair", symmetric)); err != nil {
 				return nil, err
 			}
+			if err := noKeyStore(key); err != nil {
+				return nil, err
+			}
 			recipient, err := k.recipient(tx, q.Recipient)
 			if err != nil {
 				return nil, err
@@ -199,6 +211,9 @@ func (k *KMS) generateDataKeyPairWithoutPlaintext() *service.Op {
 		Plan: func(tx *service.Tx, q *api.GenerateDataKeyPairWithoutPlaintextRequest, targets []service.Target) (*api.GenerateDataKeyPairWithoutPlaintextResponse, error) {
 			key := targets[0].Key
 			if err := usable(tx, key, encryption("GenerateDataKeyPairWithoutPlaintext", symmetric)); err != nil {
+				return nil, err
+			}
+			if err := noKeyStore(key); err != nil {
 				return nil, err
 			}
 			r := &api.GenerateDataKeyPairWithoutPlaintextResponse{

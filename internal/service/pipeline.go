@@ -240,6 +240,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			call.Now = p.clock.Now()
 		}
 		tx := p.begin(ctx, call, d.Kind)
+		tx.Operation = d.Name
 		targets, err := resolve(tx, d, q)
 		if pr := (*Provision)(nil); errors.As(err, &pr) {
 			if err := p.allow(op, call, targets); err != nil {

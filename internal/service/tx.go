@@ -17,8 +17,9 @@ import (
 // shared and must not be changed. For the others it reads the store and remembers every revision it saw: what it returns
 // belongs to the plan, and the commit succeeds only if nothing of it has changed meanwhile.
 type Tx struct {
-	Call *Call
-	Now  time.Time
+	Call      *Call
+	Operation string // its name
+	Now       time.Time
 	// Ciphertext is what Resolve parsed, kept for Plan.
 	Ciphertext keys.Ciphertext
 
