@@ -1,5 +1,7 @@
+import boto3
 import pytest
 
+import calls
 import support
 
 
@@ -24,3 +26,7 @@ def kms(alone):
 def key(kms):
     """The ARN of a new key."""
     return support.new_key(kms)["Arn"]
+
+
+def pytest_sessionfinish():
+    calls.save(f"boto3 {boto3.__version__}")

@@ -5,6 +5,7 @@ import datetime
 import functools
 import json
 import os
+import pathlib
 import secrets
 import urllib.error
 import urllib.request
@@ -17,8 +18,15 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+import calls
+
 REGION = "eu-central-1"
+OTHER_REGION = "us-east-1"
 DAY = datetime.timedelta(days=1)
+
+# What each key spec is for, by usage and algorithm; the longest plaintexts in bytes; whether there are data key pairs of it; with
+# which wrapping algorithm and wrapping key its import is tested, if it can be imported.
+SPECS = json.loads(pathlib.Path(__file__).with_name("keyspecs.json").read_text())
 
 # The account of whoever has no credentials that name another.
 DEFAULT_ACCOUNT = "000000000000"
@@ -49,7 +57,7 @@ class Caller:
     def client(self, service="kms", region=REGION, **config):
         """A client that does not retry, so that no failure is smoothed over."""
         config.setdefault("retries", {"total_max_attempts": 1})
-        return _session().client(
+        client = _session().client(
             service,
             endpoint_url=self.endpoint,
             region_name=region,
@@ -57,6 +65,8 @@ class Caller:
             aws_secret_access_key=self.credentials.secret_key,
             config=Config(**config),
         )
+        calls.watch(client)
+        return client
 
     def post(self, target, params):
         """A signed request made by hand, for what no SDK would send. Returns the HTTP status and the decoded body."""
@@ -129,6 +139,24 @@ def refused(code, message=None, modelled=True):
 def new_key(kms, **params):
     """Creates a key and returns its metadata."""
     return kms.create_key(**params)["KeyMetadata"]
+
+
+def assert_contains(got, want, where="reply"):
+    """Checks that got says everything that want says. "*" is any value that is there; lists have the same length."""
+    match want:
+        case dict():
+            assert isinstance(got, dict), where
+            for name in want:
+                assert name in got, f"{where} has no {name}: {got}"
+                assert_contains(got[name], want[name], f"{where}.{name}")
+        case list():
+            assert len(got) == len(want), f"{where}: {got}"
+            for n, item in enumerate(want):
+                assert_contains(got[n], item, f"{where}[{n}]")
+        case "*":
+            assert got is not None, where
+        case _:
+            assert got == want, where
 
 
 def everything(kms, operation, result, **params):

@@ -5,6 +5,7 @@ import datetime
 
 import pytest
 
+import independent
 from awscli_command import Aws, Refused
 from support import DAY, DEFAULT_ACCOUNT, NO_SUCH_KEY, new_key, strict
 
@@ -171,7 +172,12 @@ def errors(kms, arn, blob_file):
             "1 validation error detected: Value '0' at 'limit' failed to satisfy constraint: "
             "Member must have value greater than or equal to 1",
         ),
-        (f"sign --key-id {key} --message x --signing-algorithm ECDSA_SHA_256", "UnsupportedOperationException", "Sign", None),
+        (
+            f"sign --key-id {key} --message x --signing-algorithm ECDSA_SHA_256",
+            "InvalidKeyUsageException",
+            "Sign",
+            f"{key} key usage is ENCRYPT_DECRYPT which is not valid for Sign.",
+        ),
     ]
 
 
@@ -192,6 +198,20 @@ def test_errors(aws, blob_file, tmp_path):
                 assert said in caught.value.stderr, command
             else:
                 assert caught.value.stderr.splitlines()[-1] == f"{said} {message}".rstrip(), command
+
+
+def test_sign_and_verify(aws, blob_file):
+    key = aws.kms("create-key", "--key-spec", "ECC_NIST_P384", "--key-usage", "SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    message = ["--message", blob_file(base64.b64encode(b"from the command line").decode())]
+    signing = aws.start("kms", "sign", "--key-id", key, "--signing-algorithm", "ECDSA_SHA_384", *message)
+    public = base64.b64decode(aws.kms("get-public-key", "--key-id", key)["PublicKey"])
+    signature = signing()["Signature"]
+    assert independent.verifies("ECC_NIST_P384", "ECDSA_SHA_384", public, b"from the command line", base64.b64decode(signature))
+    call = ["kms", "verify", "--key-id", key, "--signing-algorithm", "ECDSA_SHA_384", "--signature", blob_file(signature)]
+    good, bad = aws.start(*call, *message), aws.start(*call, "--message", blob_file("eA=="))
+    assert good()["SignatureValid"] is True
+    with pytest.raises(Refused, match=r"\(KMSInvalidSignatureException\) when calling the Verify operation"):
+        bad()
 
 
 def test_identity(aws, strict_aws):

@@ -90,14 +90,6 @@ test('dry run', async () => {
   await assert.rejects(call, sdk.DryRunOperationException);
 });
 
-test('operations that are not built', async () => {
-  const kms = trusting();
-  const { KeyId } = await kms.newKey();
-  const call = kms.send(new sdk.SignCommand({ KeyId, Message: bytes('x'), SigningAlgorithm: 'ECDSA_SHA_256' }));
-  await refused(call, 'UnsupportedOperationException');
-  await assert.rejects(call, sdk.UnsupportedOperationException);
-});
-
 test('validation', async () => {
   const kms = trusting();
   const one = (rest) => `1 validation error detected: Value ${rest}`;

@@ -68,15 +68,6 @@ def test_foreign_markers(kms, key):
             kms.list_keys(Marker=marker)
 
 
-def test_operations_that_are_not_built(kms, key):
-    with refused("UnsupportedOperationException"):
-        kms.sign(KeyId=key, Message=b"x", SigningAlgorithm="ECDSA_SHA_256")
-    with refused("UnsupportedOperationException"):
-        kms.generate_mac(KeyId=key, Message=b"x", MacAlgorithm="HMAC_SHA_256")
-    with refused("UnsupportedOperationException"):
-        kms.create_custom_key_store(CustomKeyStoreName="x")
-
-
 def violated(value, member, constraint):
     echo = f"Value {value} at" if value else "Value at"
     return f"{echo} '{member}' failed to satisfy constraint: Member must {constraint}"

@@ -2493,6 +2493,8 @@ func (v *ListKeysRequest) decode(d *decoder) {
 			decodeInt(d, &v.Limit)
 		case "Marker":
 			decodeStr(d, &v.Marker)
+		case "ResourceOwners":
+			decodeStrs(d, &v.ResourceOwners)
 		default:
 			d.skip()
 		}
@@ -2504,6 +2506,7 @@ func (v *ListKeysRequest) AppendJSON(dst []byte) []byte {
 	dst = append(dst, '{')
 	dst = putInt(dst, `"Limit":`, v.Limit)
 	dst = putStr(dst, `"Marker":`, v.Marker)
+	dst = putStrs(dst, `"ResourceOwners":`, v.ResourceOwners)
 	return closeObject(dst)
 }
 

@@ -1329,8 +1329,9 @@ type ListKeyRotationsResponse struct {
 
 // ListKeysRequest is the input of ListKeys.
 type ListKeysRequest struct {
-	Limit  Opt[int64]
-	Marker Opt[string]
+	Limit          Opt[int64]
+	Marker         Opt[string]
+	ResourceOwners []ResourceOwnerType
 }
 
 // ListKeysResponse is the output of ListKeys.
@@ -1847,6 +1848,31 @@ func (KeyRotationStatusType) Values() []KeyRotationStatusType {
 	}
 }
 
+// ResourceOwnerType is an enumeration. Values that it does not list decode, but do not validate.
+type ResourceOwnerType string
+
+// Values of ResourceOwnerType.
+const (
+	ResourceOwnerTypeSelf                ResourceOwnerType = "SELF"
+	ResourceOwnerTypeOtherAccountsViaRam ResourceOwnerType = "OTHER_ACCOUNTS_VIA_RAM"
+)
+
+// Values returns all values of ResourceOwnerType, in a slice of the caller's own.
+func (ResourceOwnerType) Values() []ResourceOwnerType {
+	return []ResourceOwnerType{
+		ResourceOwnerTypeSelf,
+		ResourceOwnerTypeOtherAccountsViaRam,
+	}
+}
+
+func (v ResourceOwnerType) known() bool {
+	switch v {
+	case ResourceOwnerTypeSelf, ResourceOwnerTypeOtherAccountsViaRam:
+		return true
+	}
+	return false
+}
+
 // KMSOperations returns the operations of the kms model, sorted by name, in a slice of the caller's own.
 func KMSOperations() []Operation {
 	return []Operation{
@@ -1911,7 +1937,7 @@ func KMSOperations() []Operation {
 			NewInput:     func() Request { return new(DecapsulateRequest) },
 			NewOutput:    func() Response { return new(DecapsulateResponse) },
 			HasOutput:    true,
-			Errors:       []ErrorCode{NotFoundException, DisabledException, KeyUnavailableException, DependencyTimeoutException, InvalidGrantTokenException, InvalidKeyUsageException, KMSInternalException, KMSInvalidStateException, DryRunOperationException},
+			Errors:       []ErrorCode{NotFoundException, DisabledException, KeyUnavailableException, DependencyTimeoutException, InvalidGrantTokenException, InvalidKeyUsageException, InvalidCiphertextException, KMSInternalException, KMSInvalidStateException, DryRunOperationException},
 			CrossAccount: true,
 			Permissions:  []Permission{{Action: "kms:Decapsulate", In: "key policy"}},
 			Identifiers: map[string][]string{

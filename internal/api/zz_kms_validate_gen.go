@@ -43,6 +43,7 @@ var (
 	ruleXksProxyUriEndpointType                      = rule{min: Some[int64](10), max: Some[int64](128), pattern: "^https://[a-zA-Z0-9.-]+$", re: regexp.MustCompile("^(?:https://[a-zA-Z0-9.-]+)$")}
 	ruleXksProxyUriPathType                          = rule{min: Some[int64](10), max: Some[int64](128), pattern: "^(/[a-zA-Z0-9\\/_-]+/kms/xks/v\\d{1,2})$|^(/kms/xks/v\\d{1,2})$", re: regexp.MustCompile("^(?:^(/[a-zA-Z0-9\\/_-]+/kms/xks/v\\d{1,2})$|^(/kms/xks/v\\d{1,2})$)$")}
 	ruleXksProxyVpcEndpointServiceNameType           = rule{min: Some[int64](20), max: Some[int64](64), pattern: "^(com|eu)\\.amazonaws\\.vpce\\.([a-z]+-){2,3}\\d+\\.vpce-svc-[0-9a-z]+$", re: regexp.MustCompile("^(?:^(com|eu)\\.amazonaws\\.vpce\\.([a-z]+-){2,3}\\d+\\.vpce-svc-[0-9a-z]+$)$")}
+	ruleResourceOwnersList                           = rule{min: Some[int64](1), max: Some[int64](2)}
 )
 
 // Validate checks v against the kms model; the error is an *Error with code ValidationException.
@@ -404,6 +405,7 @@ func (v *ListKeysRequest) Validate() error { return validate(v) }
 func (v *ListKeysRequest) validate(c *validator) {
 	c.checkInt("limit", false, v.Limit, &ruleLimitType)
 	c.checkStr("marker", false, v.Marker, &ruleMarkerType)
+	checkEnums(c, "resourceOwners", false, v.ResourceOwners, &ruleResourceOwnersList)
 }
 
 // Validate checks v against the kms model; the error is an *Error with code ValidationException.

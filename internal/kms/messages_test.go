@@ -302,3 +302,22 @@ func TestForeign(t *testing.T) {
 		t.Errorf("a stranger's Decrypt: %v", err)
 	}
 }
+
+// TestResourceOwners lists keys by whose they are: nothing is shared by others here.
+func TestResourceOwners(t *testing.T) {
+	b := testBench(t)
+	b.newKey(t, &api.CreateKeyRequest{})
+	const self, others = api.ResourceOwnerTypeSelf, api.ResourceOwnerTypeOtherAccountsViaRam
+	for _, test := range []struct {
+		owners []api.ResourceOwnerType
+		want   int
+	}{{nil, 1}, {[]api.ResourceOwnerType{self}, 1}, {[]api.ResourceOwnerType{others, self}, 1}, {[]api.ResourceOwnerType{others}, 0}} {
+		r := must[api.ListKeysResponse](t, b, "ListKeys", &api.ListKeysRequest{ResourceOwners: test.owners})
+		if len(r.Keys) != test.want || r.Truncated.V {
+			t.Errorf("%v: %d keys, truncated %v", test.owners, len(r.Keys), r.Truncated.V)
+		}
+	}
+	if _, err := b.do(t, "ListKeys", &api.ListKeysRequest{ResourceOwners: []api.ResourceOwnerType{"ANY"}}); err == nil || err.Code != api.ValidationException {
+		t.Errorf("an unknown owner: %v", err)
+	}
+}

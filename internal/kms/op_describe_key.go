@@ -1,6 +1,8 @@
 package kms
 
 import (
+	"slices"
+
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/record"
@@ -51,9 +53,20 @@ func (k *KMS) listKeys() *service.Op {
 		Audit: func(q *api.ListKeysRequest, p *audit.Params) {
 			integer(p, "limit", q.Limit)
 			str(p, "marker", q.Marker)
+			if len(q.ResourceOwners) > 0 {
+				owners := make([]string, len(q.ResourceOwners))
+				for i, o := range q.ResourceOwners {
+					owners[i] = string(o)
+				}
+				p.StrList("resourceOwners", owners)
+			}
 		},
 		Plan: func(tx *service.Tx, q *api.ListKeysRequest, _ []service.Target) (*api.ListKeysResponse, error) {
 			owner := callOwner(tx)
+			if len(q.ResourceOwners) > 0 && !slices.Contains(q.ResourceOwners, api.ResourceOwnerTypeSelf) {
+				// Nothing is shared through AWS Resource Access Manager here.
+				return &api.ListKeysResponse{Keys: []api.KeyListEntry{}, Truncated: api.Some(false)}, nil
+			}
 			ids, next, err := page(tx, "keys", record.KeysPrefix(owner), q.Marker, limitOr(q.Limit, 100))
 			if err != nil {
 				return nil, err
