@@ -30,12 +30,18 @@ type Runner struct {
 
 	mu     sync.Mutex
 	failed map[record.Due]time.Time // events that failed, and when to try them again
+	beside map[record.Due]bool      // events that run beside the others; guarded by mu
+
+	besides sync.WaitGroup
 }
+
+// maxBeside bounds the events that run beside the others.
+const maxBeside = 64
 
 // New returns a Runner; Run starts it.
 func New(p *service.Pipeline, k *kms.KMS, log *slog.Logger) *Runner {
 	return &Runner{
-		p: p, log: log, tick: time.Second, failed: make(map[record.Due]time.Time),
+		p: p, log: log, tick: time.Second, failed: make(map[record.Due]time.Time), beside: make(map[record.Due]bool),
 		jobs: map[record.DueKind]*service.Op{
 			record.DueRotation: k.RotateKey, record.DueDeletion: k.DeleteKey, record.DueSweep: k.SweepKey,
 			record.DueExpiry: k.ExpireMaterial, record.DueConnect: k.ConnectKeyStore,
@@ -43,12 +49,13 @@ func New(p *service.Pipeline, k *kms.KMS, log *slog.Logger) *Runner {
 	}
 }
 
-// Run runs what is due, once a second, until ctx ends.
+// Run runs what is due, once a second, until ctx ends. What reaches out to others, and so can take long, runs beside the rest.
 func (r *Runner) Run(ctx context.Context) {
+	defer r.besides.Wait()
 	t := time.NewTicker(r.tick)
 	defer t.Stop()
 	for {
-		if err := r.RunDue(ctx); err != nil && ctx.Err() == nil {
+		if err := r.runDue(ctx, true); err != nil && ctx.Err() == nil {
 			r.log.Error("running due events", "error", err)
 		}
 		select {
@@ -61,7 +68,9 @@ func (r *Runner) Run(ctx context.Context) {
 
 // RunDue runs everything that is due by the service's clock, dated now: what is overdue happens once. An event that fails is
 // logged and tried again after a minute; it holds nothing else up.
-func (r *Runner) RunDue(ctx context.Context) error {
+func (r *Runner) RunDue(ctx context.Context) error { return r.runDue(ctx, false) }
+
+func (r *Runner) runDue(ctx context.Context, apart bool) error {
 	defer r.p.Shared()()
 	if err := r.p.Writable(); err != nil {
 		return nil // nothing can be done, and readiness says why
@@ -82,9 +91,10 @@ func (r *Runner) RunDue(ctx context.Context) error {
 					if !r.retry(d, now) || r.p.Writable() != nil {
 						continue
 					}
-					if _, err := r.run(ctx, d, now, 0); err != nil {
-						r.note(d, now)
-						r.log.Error("due event failed", "event", d.Kind, "key", record.KeyARN(d.Owner, d.KeyID), "error", err)
+					if apart && d.Kind == record.DueConnect {
+						r.runBeside(ctx, d, now)
+					} else {
+						r.try(ctx, d, now)
 					}
 				}
 			})
@@ -98,6 +108,31 @@ func (r *Runner) RunDue(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// try runs an event; one that fails is tried again later.
+func (r *Runner) try(ctx context.Context, d record.Due, now time.Time) {
+	if _, err := r.run(ctx, d, now, 0); err != nil {
+		r.note(d, now)
+		r.log.Error("due event failed", "event", d.Kind, "key", record.KeyARN(d.Owner, d.KeyID), "error", err)
+	}
+}
+
+// runBeside is try without waiting for it. An event that runs already, or is one too many, is left for a later tick.
+func (r *Runner) runBeside(ctx context.Context, d record.Due, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.beside[d] || len(r.beside) >= maxBeside {
+		return
+	}
+	r.beside[d] = true
+	r.besides.Go(func() {
+		defer r.p.Shared()()
+		r.try(ctx, d, now)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.beside, d)
+	})
 }
 
 // forget drops events that were due for another try long ago: their keys are due for something else by now, or gone.

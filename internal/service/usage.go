@@ -50,6 +50,7 @@ type usage struct {
 	p    *Pipeline
 	stop chan struct{}
 	done chan struct{}
+	wake chan struct{} // has room for one
 
 	writing sync.Mutex // held by flush
 
@@ -60,7 +61,7 @@ type usage struct {
 
 func newUsage(p *Pipeline) *usage {
 	return &usage{
-		p: p, stop: make(chan struct{}), done: make(chan struct{}),
+		p: p, stop: make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{}, 1),
 		keys: make(map[string]*record.KeyUsage), materials: make(map[string]*record.MaterialUsage),
 	}
 }
@@ -69,6 +70,9 @@ func newUsage(p *Pipeline) *usage {
 func (u *usage) note(op *Op, call *Call, uses []used, eventID string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if len(u.keys) == 0 {
+		u.signal()
+	}
 	for i := range uses {
 		use := &uses[i]
 		k := use.key
@@ -98,20 +102,31 @@ func (u *usage) note(op *Op, call *Call, uses []used, eventID string) {
 	}
 }
 
-// loop writes every usageFlush until close.
+// loop writes what is noted, usageFlush after the first note, until close.
 func (u *usage) loop() {
 	defer close(u.done)
-	t := time.NewTicker(usageFlush)
-	defer t.Stop()
 	for {
 		select {
-		case <-t.C:
-			if err := u.flush(context.Background()); err != nil {
-				u.p.log.Error("cannot write down what keys were used for; it is tried again", "error", err)
-			}
+		case <-u.wake:
 		case <-u.stop:
 			return
 		}
+		select {
+		case <-time.After(usageFlush):
+		case <-u.stop:
+			return
+		}
+		if err := u.flush(context.Background()); err != nil {
+			u.p.log.Error("cannot write down what keys were used for; it is tried again", "error", err)
+		}
+	}
+}
+
+// signal tells loop that there is something to write.
+func (u *usage) signal() {
+	select {
+	case u.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -221,6 +236,7 @@ func (u *usage) batch(ctx context.Context, list []usageRecord) (store.Batch, err
 func (u *usage) back(list []usageRecord) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.signal()
 	for _, r := range list {
 		switch r := r.(type) {
 		case *record.KeyUsage:
