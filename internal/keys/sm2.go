@@ -21,9 +21,9 @@ const (
 
 	// sm2MaxPlaintext is the longest plaintext Encrypt takes with SM2PKE, in bytes (AWS, API_Encrypt).
 	sm2MaxPlaintext = 1024
-	// sm2MaxCiphertext is the longest ciphertext in bytes that is looked at: the API's limit of a CiphertextBlob. It is more than
-	// sm2MaxPlaintext needs, because SM2PKE also wraps imported key material.
-	sm2MaxCiphertext = 6144
+	// sm2MaxCiphertext is the longest ciphertext that is looked at, in bytes: of the longest plaintext, with the headers of the
+	// sequence and of C2 (4 each), two coordinates (35 each) and C3 (34). Others can encrypt more than Encrypt does.
+	sm2MaxCiphertext = sm2MaxPlaintext + 4 + 4 + 2*35 + 34
 	// sm2EncryptTries bounds how often Encrypt starts over; two in a row fail for a plaintext of one byte with probability 2^-16.
 	sm2EncryptTries = 32
 )

@@ -16,7 +16,9 @@ var symmetric = api.Some(api.EncryptionAlgorithmSpecSymmetricDefault)
 func material(tx *service.Tx, k *record.Key, id string) (*record.Material, error) {
 	m, err := service.Lookup[*record.Material](tx, record.MaterialStoreKey(k.MaterialOwner(), k.ID, id))
 	if err == nil && m == nil {
-		err = errNoMaterial(id)
+		if err = errNoMaterial(id); k.Origin == record.OriginImported {
+			err = pendingImport(k) // deleted since the key was read
+		}
 	}
 	return m, err
 }

@@ -102,10 +102,10 @@ func putGrown(tx *service.Tx, k *record.Key) error {
 }
 
 // What related keys may take together in their stored form, in bytes: a commit takes 1 MiB. Room is kept for what imported materials
-// add to each over the years.
+// add to each over the years: 27 entries, of up to 725 bytes with a description that is all line breaks.
 const (
 	maxRelatedBytes = 1000 << 10
-	roomForImports  = 12 << 10
+	roomForImports  = 20 << 10
 )
 
 // synchronized adds the audit record of a change that came to a key from its primary.

@@ -9,8 +9,6 @@ import (
 // Sizes of the keys that are encrypted to, in bits, and their smallest public exponent (SP 800-56B, section 6.2): with an exponent
 // of 1 the answer would be readable by all.
 const (
-	minRSABits  = 2048
-	maxRSABits  = 4096
 	minExponent = 65537
 )
 
@@ -28,8 +26,8 @@ func recipientKey(der []byte) (*rsa.PublicKey, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: it is not an RSA key", ErrPublicKey)
 	}
-	if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits {
-		return nil, fmt.Errorf("%w: it has %d bits, not %d to %d", ErrPublicKey, bits, minRSABits, maxRSABits)
+	if bits := key.N.BitLen(); bits != 2048 && bits != 3072 && bits != 4096 {
+		return nil, fmt.Errorf("%w: it has %d bits, not 2048, 3072 or 4096", ErrPublicKey, bits)
 	}
 	if key.N.Bit(0) == 0 {
 		return nil, fmt.Errorf("%w: its modulus is even", ErrPublicKey)

@@ -103,8 +103,13 @@ func (r *Runner) runUntil(ctx context.Context, shifted *clock.Shifted, now, unti
 		}
 		offset := shifted.OffsetAt(at)
 		done, err := r.run(ctx, d, at, offset)
-		if err != nil {
+		if err != nil && (ctx.Err() != nil || r.p.Healthy() != nil) {
 			return count, err
+		}
+		if err != nil { // one key's trouble must not stop everybody's clock: it stays due, and is tried again
+			r.log.Error("due event failed", "event", d.Kind, "key", record.KeyARN(d.Owner, d.KeyID), "error", err)
+			after = d.IndexKey()
+			continue
 		}
 		shifted.SetOffset(offset)
 		switch {
