@@ -178,14 +178,14 @@ func (s *Stores) Token(r *record.KeyStore) (kms.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{cluster: c, pin: c.pin(r.Password)}, nil
+	return &session{cluster: c, pin: c.pin(r.Password), releases: c.releases.Load()}, nil
 }
 
 // Release implements kms.KeyStores.
 func (s *Stores) Release(ctx context.Context, r *record.KeyStore) {
 	if r.Type == record.TokenStore {
 		if c, err := s.find(r.Owner, r.ClusterID); err == nil {
-			c.token.Logout(ctx)
+			c.release(ctx)
 		}
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/keyturn/keyturn/internal/hsm"
 	"github.com/keyturn/keyturn/internal/keys"
@@ -33,6 +34,8 @@ type cluster struct {
 	calls  slots
 	health *health
 	login  chan struct{} // has room for one: who is logging in
+
+	releases atomic.Uint64 // grows when the key store is released; changed with login held
 
 	mu      sync.Mutex
 	refused [sha256.Size]byte // of the PIN that the token refused last; guarded by mu
@@ -61,11 +64,23 @@ func (c *cluster) active(ctx context.Context) error {
 	return c.health.note(tokenFault(err))
 }
 
+// release logs out; calls that are under way do not log in again.
+func (c *cluster) release(ctx context.Context) {
+	select {
+	case c.login <- struct{}{}:
+		defer func() { <-c.login }()
+	case <-ctx.Done():
+	}
+	c.releases.Add(1)
+	c.token.Logout(ctx)
+}
+
 // session is a token with the PIN of a custom key store. Nothing logs in before it is needed: so a key store that is connected is that
 // after a restart too.
 type session struct {
 	*cluster
-	pin []byte
+	pin      []byte
+	releases uint64 // as of when the session was made: one from before a release logs nobody in any more
 }
 
 var _ kms.Token = (*session)(nil)
@@ -88,6 +103,9 @@ func (s *session) logIn(ctx context.Context, insist bool) error {
 		return ctx.Err()
 	}
 	defer func() { <-s.login }()
+	if !insist && s.releases != s.cluster.releases.Load() {
+		return hsm.ErrNotLoggedIn
+	}
 	sum := sha256.Sum256(s.pin)
 	s.mu.Lock()
 	refusal := s.refusal

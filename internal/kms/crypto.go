@@ -145,6 +145,9 @@ func (k *KMS) open(tx *service.Tx, key *record.Key, c keys.Ciphertext, context m
 // body returns what seals and opens under a material of a symmetric key, and the algorithm that ciphertexts name for it.
 func (k *KMS) body(tx *service.Tx, key *record.Key, m *record.Material) (keys.Body, keys.Algorithm, error) {
 	if key.KeyStore != "" {
+		if tx.DryRun {
+			return nil, 0, service.ErrDryRun
+		}
 		return k.storeBody(tx, key, m)
 	}
 	aead := m.AEAD()

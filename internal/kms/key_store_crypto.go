@@ -160,7 +160,9 @@ func (k *KMS) takeMessage(ctx context.Context, now time.Time, key *record.Key, m
 		if err != nil {
 			return err
 		}
-		e.left = r.(*reserveResponse).messages
+		if e.left = r.(*reserveResponse).messages; e.left == 0 {
+			return &api.Error{Code: api.DependencyTimeoutException, Message: timedOut} // clients try again, with the key's new material
+		}
 	}
 	e.left--
 	return nil
@@ -197,7 +199,15 @@ func (k *KMS) reserveTokenMessages() *service.Op {
 			limit := k.config.TokenMessages
 			block := max(limit/reservations, 1)
 			if m.Messages+block > 2*limit {
-				return nil, api.Errorf(api.KMSInvalidStateException, "The key material of %s in its CloudHSM cluster has encrypted as many messages as it may, and no other could be made.", key.ARN())
+				if m.ID == key.Current { // the token may be able to by now
+					if err := k.succeed(tx, key); err != nil {
+						return nil, err
+					}
+				}
+				if m.ID == key.Current {
+					return nil, api.Errorf(api.KMSInvalidStateException, "The key material of %s in its CloudHSM cluster has encrypted as many messages as it may, and no other could be made.", key.ARN())
+				}
+				return &reserveResponse{}, nil // there is another to encrypt with
 			}
 			m.Messages += block
 			tx.Put(m)

@@ -92,6 +92,11 @@ func (k *KMS) putInToken(tx *service.Tx, s *record.KeyStore, key *record.Key) er
 // newTokenKey makes a key in a token, under a random material ID, which it returns.
 func (k *KMS) newTokenKey(tx *service.Tx, s *record.KeyStore) (string, error) {
 	return service.Once(tx, "tokenKey", func() (string, error) {
+		if k.pipeline != nil { // a key that cannot be committed is never found again
+			if err := k.pipeline.Writable(); err != nil {
+				return "", err
+			}
+		}
 		t, err := k.config.KeyStores.Token(s)
 		if err != nil {
 			return "", err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strconv"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
@@ -56,7 +57,8 @@ func (k *KMS) planUpdateCustomKeyStore(tx *service.Tx, q *api.UpdateCustomKeySto
 	if err := inUse(&next, others); err != nil {
 		return nil, err
 	}
-	_, err = service.Once(tx, "reached", func() (bool, error) {
+	// Once for each version of the record: what was reached is what is written.
+	_, err = service.Once(tx, "reached "+strconv.FormatUint(s.Provenance().Version, 10), func() (bool, error) {
 		ctx, cancel := storeContext(tx)
 		defer cancel()
 		switch {

@@ -97,6 +97,10 @@ func (r *Runner) runUntil(ctx context.Context, shifted *clock.Shifted, now, unti
 		}
 		// One at a time: running it may make something due before the next one.
 		d := page[0]
+		if d.Kind == record.DueConnect { // reaches out in real time: Run's to do
+			after = d.IndexKey()
+			continue
+		}
 		at := d.At
 		if at.Before(now) {
 			at = now // overdue already

@@ -210,7 +210,8 @@ func (p *Pipeline) protect(ctx context.Context, op *Op, call *Call, req any) (re
 	return op.run(ctx, p, call, req)
 }
 
-var errDryRun = api.Errorf(api.DryRunOperationException, "The request would have succeeded, but the DryRun option is set.")
+// ErrDryRun is the answer to a dry run that would have succeeded. A plan may return it early, ahead of what reaches out.
+var ErrDryRun = api.Errorf(api.DryRunOperationException, "The request would have succeeded, but the DryRun option is set.")
 
 // Provision is what Resolve returns, as its error beside the targets, when a target is made on first use: once the targets are
 // allowed, Op is run with Req, then the operation starts over.
@@ -240,14 +241,14 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			call.Now = p.clock.Now()
 		}
 		tx := p.begin(ctx, call, d.Kind)
-		tx.Operation = d.Name
+		tx.Operation, tx.DryRun = d.Name, d.DryRun != nil && d.DryRun(q)
 		targets, err := resolve(tx, d, q)
 		if pr := (*Provision)(nil); errors.As(err, &pr) {
 			if err := p.allow(op, call, targets); err != nil {
 				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, err)
 			}
 			if d.DryRun != nil && d.DryRun(q) { // it would be made, and used
-				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, errDryRun)
+				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, ErrDryRun)
 			}
 			if _, err := p.DoInternal(ctx, pr.Op, record.Owner{Account: call.Caller.Account, Region: call.Region}, call.Now, 0, pr.Req); err != nil {
 				return nil, p.refuse(ctx, op, call, nil, err)
@@ -262,7 +263,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			resp, err = d.Plan(tx, q, targets)
 		}
 		if err == nil && d.DryRun != nil && d.DryRun(q) {
-			err = errDryRun
+			err = ErrDryRun
 		}
 		if err != nil {
 			return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q, extra: tx.extra}, err)

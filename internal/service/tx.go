@@ -19,6 +19,7 @@ import (
 type Tx struct {
 	Call      *Call
 	Operation string // its name
+	DryRun    bool
 	Now       time.Time
 	// Ciphertext is what Resolve parsed, kept for Plan.
 	Ciphertext keys.Ciphertext

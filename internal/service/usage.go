@@ -161,9 +161,10 @@ func (u *usage) flush(ctx context.Context) error {
 	for len(list) > 0 {
 		n := min(len(list), usageBatch)
 		if err := u.write(ctx, list[:n]); err != nil {
-			if !errors.Is(err, store.ErrUnknown) { // written or not: counting twice is worse than not at all
-				u.back(list)
+			if errors.Is(err, store.ErrUnknown) { // written or not: counting twice is worse than not at all
+				list = list[n:]
 			}
+			u.back(list)
 			return err
 		}
 		list = list[n:]

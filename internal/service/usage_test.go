@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -110,20 +111,19 @@ func TestUsageOfFailures(t *testing.T) {
 			id := h.newKey()
 			h.flush()
 			h.encrypt(id, 1)
-			failed := false
+			var failed atomic.Bool
 			once := func(err error) func(store.Batch) error {
 				return func(b store.Batch) error {
-					if failed || err == nil || !ofUsage(b) {
+					if err == nil || !ofUsage(b) || failed.Swap(true) {
 						return nil
 					}
-					failed = true
 					return err
 				}
 			}
 			h.store.set(once(test.before), once(test.after))
 			err := h.p.Flush(context.Background())
-			if !failed || (err == nil) != errors.Is(test.before, store.ErrConflict) {
-				t.Errorf("Flush: %v (the store failed: %v)", err, failed)
+			if !failed.Load() || (err == nil) != errors.Is(test.before, store.ErrConflict) {
+				t.Errorf("Flush: %v (the store failed: %v)", err, failed.Load())
 			}
 			h.store.set(nil, nil)
 			h.encrypt(id, 1)
@@ -184,10 +184,10 @@ func TestOnce(t *testing.T) {
 		tx.Put(k)
 		return nil
 	})
-	failed := false
+	h.flush()
+	var failed atomic.Bool
 	h.store.set(func(store.Batch) error {
-		if !failed {
-			failed = true
+		if !failed.Swap(true) {
 			return store.ErrConflict
 		}
 		return nil
@@ -208,5 +208,39 @@ func TestOnce(t *testing.T) {
 	})
 	if _, err := h.do(op, &api.ListKeysRequest{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestUsageOfUnknownOutcome has one of several commits end unknown: only what that one held may be lost.
+func TestUsageOfUnknownOutcome(t *testing.T) {
+	h := newHouse(t, nil, nil)
+	defer h.close()
+	var ids []string
+	for range 100 {
+		ids = append(ids, h.newKey())
+	}
+	for _, id := range ids {
+		h.encrypt(id, 1)
+	}
+	var failed atomic.Bool
+	h.store.set(func(b store.Batch) error {
+		if ofUsage(b) && !failed.Swap(true) {
+			return store.ErrUnknown
+		}
+		return nil
+	}, nil)
+	if err := h.p.Flush(t.Context()); err == nil {
+		t.Error("the failure was not told")
+	}
+	h.store.set(nil, nil)
+	h.flush()
+	counted := 0
+	for _, id := range ids {
+		if _, m := h.usage(id); len(m) > 0 {
+			counted++
+		}
+	}
+	if counted < 60 {
+		t.Errorf("of 100 keys that were used %d are counted; one commit takes 40", counted)
 	}
 }
