@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/fips140"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -86,6 +87,7 @@ func TestFlags(t *testing.T) {
 		fails bool
 	}{
 		{"", false}, {"-short", false}, {"-op Decrypt,Encrypt", false}, {"-cpuprofile x", false},
+		{"-op all", false}, {"-op Sign-ED25519", false},
 		{"-op Sign", true}, {"-part none", true}, {"-duration 3m", true}, {"-pairs 0", true}, {"extra", true},
 		{"-cpuprofile x -op Encrypt,Decrypt", true},
 	} {
@@ -186,18 +188,31 @@ func TestBareAnswersTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &subject{client: client, rec: rec, keyID: *list.Keys[0].KeyId}
+	s := &subject{client: client, rec: rec, keyID: *list.Keys[0].KeyId, others: make(map[string]*otherKey)}
 	out, err := s.encrypt(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.blob = out.CiphertextBlob
-	for _, op := range operations() {
+	all, err := chooseOperations("all")
+	if err != nil || len(all) < 10 {
+		t.Fatalf("%d operations, %v", len(all), err)
+	}
+	for _, op := range all {
+		if fips140.Enforced() && strings.HasSuffix(op.name, "ML_DSA_65") {
+			continue // not there in FIPS 140-only mode
+		}
 		request, err := op.capture(t.Context(), s)
 		if err != nil {
 			t.Fatalf("%s: %v", op.name, err)
 		}
-		bare := httptest.NewServer(bareHandler(rec.reply))
+		var library func() error
+		if op.library != nil {
+			if library, err = op.library(); err != nil {
+				t.Fatalf("%s: %v", op.name, err)
+			}
+		}
+		bare := httptest.NewServer(bareHandler(rec.reply, library))
 		sizes := make([]int, 2)
 		for i, url := range []string{server.URL, bare.URL} {
 			c, err := dial(t.Context(), strings.TrimPrefix(url, "http://"))

@@ -3,18 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
-	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"github.com/keyturn/keyturn/internal/wire"
 )
@@ -91,19 +88,20 @@ func (rec *recorder) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// subject is what the operations of the hot path are called on.
+// subject is what the operations are called on.
 type subject struct {
 	client *kms.Client
 	rec    *recorder
 	keyID  string
-	blob   []byte // a ciphertext under the key
+	blob   []byte               // a ciphertext under the key
+	others map[string]*otherKey // of the operations beyond the hot path, made when first called on; by operation
 }
 
 var benchContext = map[string]string{"purpose": "bench"}
 
 // newSubject makes a key with automatic rotation and a ciphertext on a server.
 func newSubject(ctx context.Context, server *child) (*subject, error) {
-	s := new(subject)
+	s := &subject{others: make(map[string]*otherKey)}
 	s.client, s.rec = newSDK(server.endpoint)
 	key, err := s.client.CreateKey(ctx, &kms.CreateKeyInput{Description: aws.String("bench")})
 	if err != nil {
@@ -123,62 +121,4 @@ func newSubject(ctx context.Context, server *child) (*subject, error) {
 
 func (s *subject) encrypt(ctx context.Context) (*kms.EncryptOutput, error) {
 	return s.client.Encrypt(ctx, &kms.EncryptInput{KeyId: &s.keyID, Plaintext: make([]byte, 32), EncryptionContext: benchContext})
-}
-
-// operation is one of the hot path.
-type operation struct {
-	name string
-	call func(context.Context, *subject) error
-}
-
-// capture calls the operation once and returns its request, signed now.
-func (op operation) capture(ctx context.Context, s *subject) ([]byte, error) {
-	if err := op.call(ctx, s); err != nil {
-		return nil, err
-	}
-	return s.rec.request, nil
-}
-
-// operations are the hot path: 32 bytes, one entry of encryption context.
-func operations() []operation {
-	return []operation{
-		{"Encrypt", func(ctx context.Context, s *subject) error {
-			_, err := s.encrypt(ctx)
-			return err
-		}},
-		{"Decrypt", func(ctx context.Context, s *subject) error {
-			out, err := s.client.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: s.blob, EncryptionContext: benchContext})
-			if err == nil && len(out.Plaintext) != 32 {
-				err = errors.New("decrypting gave another plaintext")
-			}
-			return err
-		}},
-		{"GenerateDataKey", func(ctx context.Context, s *subject) error {
-			_, err := s.client.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{
-				KeyId: &s.keyID, KeySpec: types.DataKeySpecAes256, EncryptionContext: benchContext,
-			})
-			return err
-		}},
-	}
-}
-
-// chooseOperations returns those named, all for "".
-func chooseOperations(names string) ([]operation, error) {
-	all := operations()
-	if names == "" {
-		return all, nil
-	}
-	byName := make(map[string]operation, len(all))
-	for _, op := range all {
-		byName[op.name] = op
-	}
-	var chosen []operation
-	for name := range strings.SplitSeq(names, ",") {
-		op, ok := byName[name]
-		if !ok {
-			return nil, fmt.Errorf("-op %q is none of Encrypt, Decrypt, GenerateDataKey", name)
-		}
-		chosen = append(chosen, op)
-	}
-	return chosen, nil
 }

@@ -50,10 +50,11 @@ const (
 
 // roleConfig is what a child in a role is told.
 type roleConfig struct {
-	Ready   string
-	Reply   reply  // bare: what to answer
-	DataDir string // server
-	Profile string // server: where to write a CPU profile
+	Ready     string
+	Operation string // bare: whose call to the library to make
+	Reply     reply  // bare: what to answer
+	DataDir   string // server
+	Profile   string // server: where to write a CPU profile
 }
 
 // startRole starts this program in a role.

@@ -3,6 +3,7 @@
 //
 //	go run ./bench                       both, in under three minutes
 //	go run ./bench -short                the same, coarser, in under forty seconds
+//	go run ./bench -part speed -op all   also signing, verifying, MACs and RSA, each next to the bare call to the library
 //	go run ./bench -part scale -full     also with a million keys
 //	go run ./bench -cpuprofile cpu.out   where the processor time of one operation goes
 package main
@@ -76,7 +77,7 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.keyturn, "keyturn", "", "the keyturn binary (default: build it)")
 	fs.StringVar(&o.dir, "dir", "", "where to make temporary data directories (default: the system's place for them)")
 	fs.StringVar(&o.part, "part", "all", "what to run: all, speed, scale")
-	fs.StringVar(&ops, "op", "", "operations to measure or to profile, with commas (default: all; for a profile Encrypt)")
+	fs.StringVar(&ops, "op", "", "operations to measure or to profile, with commas, or all (default: the hot path; for a profile Encrypt): "+operationNames())
 	fs.DurationVar(&o.duration, "duration", 2*time.Second, "length of one sample")
 	fs.IntVar(&o.pairs, "pairs", 5, "pairs of samples, yardstick and keyturn")
 	fs.IntVar(&o.conns, "conns", 16, "connections of the client")

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -23,10 +22,12 @@ type auditRecord struct {
 	} `json:"userIdentity"`
 	EventTime         time.Time `json:"eventTime"`
 	EventName         string    `json:"eventName"`
+	Region            string    `json:"awsRegion"`
 	EventType         string    `json:"eventType"`
 	EventID           string    `json:"eventID"`
 	RequestID         string    `json:"requestID"`
 	ErrorCode         string    `json:"errorCode"`
+	ErrorMessage      string    `json:"errorMessage"`
 	RequestParameters struct {
 		KeyID string `json:"keyId"`
 	} `json:"requestParameters"`
@@ -36,13 +37,22 @@ type auditRecord struct {
 			ARN        string `json:"arn"`
 			MaterialID string `json:"currentKeyMaterialId"`
 		} `json:"keyMetadata"`
+		Replica struct {
+			ARN string `json:"arn"`
+		} `json:"replicaKeyMetadata"`
+		KeyState   string `json:"keyState"`      // ScheduleKeyDeletion
+		MaterialID string `json:"keyMaterialId"` // ImportKeyMaterial
 	} `json:"responseElements"`
 	Details struct {
 		KeyID        string `json:"keyId"`
 		RotationType string `json:"rotationType"`
 		Previous     string `json:"previousKeyMaterialId"`
 		Current      string `json:"currentKeyMaterialId"`
+		MaterialID   string `json:"keyMaterialId"` // DeleteImportedKeyMaterial
 	} `json:"serviceEventDetails"`
+	Resources []struct {
+		ARN string
+	} `json:"resources"`
 }
 
 // auditLog is how far the log has been read.
@@ -104,7 +114,7 @@ func (w *world) readAudit() {
 		return
 	}
 	w.stats.lines += len(lines)
-	onDemand := make(map[*key][]*call) // rotations whose RotateKey event is yet to come; it is in the same commit
+	onDemand := make(map[*family][]*call) // rotations whose RotateKey event is yet to come; it is in the same commit
 	for _, line := range lines {
 		r := new(auditRecord)
 		if err := json.Unmarshal(line, r); err != nil {
@@ -126,9 +136,9 @@ func (w *world) readAudit() {
 			w.readCall(r, line, onDemand)
 		}
 	}
-	for k, list := range onDemand {
+	for f, list := range onDemand {
 		if len(list) > 0 {
-			w.fault("key %s: %d recorded RotateKeyOnDemand calls without a RotateKey event", k.id, len(list))
+			w.fault("key %s: %d recorded RotateKeyOnDemand calls without a RotateKey event", f.id, len(list))
 		}
 	}
 	for id, c := range w.calls {
@@ -137,27 +147,42 @@ func (w *world) readAudit() {
 	clear(w.calls)
 	w.checkAdvances()
 	w.readTick = w.ticks.Add(1)
-	for _, k := range w.live {
-		for _, m := range k.chain {
-			if !m.logged {
-				w.fault("key %s: rotation to %s, seen before the last crash, has no RotateKey event", k.id, m.id)
-				m.logged = true
-			}
-		}
-		for previous, m := range k.waiting {
-			w.fault("key %s: RotateKey event to %s says that it follows %s, which was never current, or not then", k.id, m.id, previous)
-		}
-		clear(k.waiting)
-		if k.gone && !k.goneLogged {
-			w.fault("key %s was gone before the last crash and has no DeleteKey event", k.id)
-			k.goneLogged = true
-		}
+	for _, f := range w.families {
+		w.closeLog(f)
 	}
 	w.live = slices.DeleteFunc(w.live, func(k *key) bool { return k.gone })
 }
 
+// closeLog compares a family with what the audit log has told of it so far.
+func (w *world) closeLog(f *family) {
+	for _, m := range f.chain {
+		if !m.logged {
+			w.fault("key %s: rotation to %s, seen before the last crash, has no RotateKey event", f.id, m.id)
+			m.logged = true
+		}
+	}
+	for previous, m := range f.waiting {
+		w.fault("key %s: RotateKey event to %s says that it follows %s, which was never current, or not then", f.id, m.id, previous)
+	}
+	clear(f.waiting)
+	for _, k := range f.members {
+		if k.gone && !k.goneLogged {
+			w.fault("key %s was gone before the last crash and has no DeleteKey event", k.arn)
+			k.goneLogged = true
+		}
+	}
+	for h := range f.expired {
+		w.fault("key %s: material %q expired before the last crash, and the audit log does not tell", h.key.arn, h.material.id)
+	}
+	clear(f.expired)
+	if f.imported {
+		f.now = f.logged.clone()
+		f.mirror()
+	}
+}
+
 // readCall finds the call that a record is of. If it is one in doubt, the record decides: the call happened.
-func (w *world) readCall(r *auditRecord, line []byte, onDemand map[*key][]*call) {
+func (w *world) readCall(r *auditRecord, line []byte, onDemand map[*family][]*call) {
 	if w.log.requests[r.RequestID] {
 		w.fault("audit line %d: request %s (%s) is there twice", r.Keyturn.Seq, r.RequestID, r.EventName)
 		return
@@ -171,9 +196,12 @@ func (w *world) readCall(r *auditRecord, line []byte, onDemand map[*key][]*call)
 		}
 	} else {
 		for _, d := range w.doubts {
-			if d.matches(r, line) {
+			switch {
+			case !d.matches(r, line):
+			case c == nil:
 				c = d
-				break
+			default: // nothing tells which of the two it was
+				c.from, c.to = min(c.from, d.from), max(c.to, d.to)
 			}
 		}
 		if c == nil {
@@ -182,7 +210,7 @@ func (w *world) readCall(r *auditRecord, line []byte, onDemand map[*key][]*call)
 		}
 		c.seen = true
 		if r.ErrorCode != "" {
-			if !c.allows(r.ErrorCode) {
+			if !c.allows(r.ErrorCode, r.ErrorMessage) {
 				w.fault("%v, under way at the crash, was refused with %s", c, r.ErrorCode)
 			}
 			return
@@ -190,132 +218,22 @@ func (w *world) readCall(r *auditRecord, line []byte, onDemand map[*key][]*call)
 		w.stats.happened++
 		if c.apply != nil {
 			c.apply(r)
-			w.note(c, "had happened at the crash")
 		}
+		if c.change != nil {
+			c.key.family.change(c.change)
+		}
+		w.note(c, "had happened at the crash")
 	}
-	if c.name == "RotateKeyOnDemand" && r.ErrorCode == "" {
-		onDemand[c.key] = append(onDemand[c.key], c)
-	}
-}
-
-// readServiceEvent takes in a rotation or deletion.
-func (w *world) readServiceEvent(r *auditRecord, onDemand map[*key][]*call) {
-	if t := r.EventTime.Add(time.Second); t.After(w.horizon) { // the log has whole seconds
-		w.horizon = t
-	}
-	k := w.keys[r.Details.KeyID]
-	if k == nil {
-		w.fault("audit line %d: %s of unknown key %s", r.Keyturn.Seq, r.EventName, r.Details.KeyID)
+	if r.ErrorCode != "" {
 		return
 	}
-	k.touched = true
-	switch r.EventName {
-	case "RotateKey":
-		w.stats.rotations++
-		m := &material{id: r.Details.Current, automatic: r.Details.RotationType == "AUTOMATIC", logged: true, logDate: r.EventTime, from: w.readTick, to: w.ticks.Add(1)}
-		if !m.automatic {
-			if len(onDemand[k]) == 0 {
-				w.fault("audit line %d: RotateKey ON_DEMAND of key %s that nobody asked for", r.Keyturn.Seq, k.id)
-			} else {
-				c := onDemand[k][0]
-				onDemand[k] = onDemand[k][1:]
-				m.from, m.to = c.from, c.to
-			}
-		} else if c := w.advanceTo(m.id); c != nil {
-			m.from, m.to = c.from, c.to
-		}
-		w.appendMaterial(k, m, r)
-	case "DeleteKey":
-		w.stats.deletions++
-		if k.goneLogged || k.state != "PendingDeletion" {
-			w.fault("audit line %d: DeleteKey of key %s, which is %s, recorded before: %t", r.Keyturn.Seq, k.id, k.state, k.goneLogged)
-		}
-		if !k.deletion.IsZero() && r.EventTime.Before(k.deletion.Truncate(time.Second)) {
-			w.fault("key %s was deleted at %v, before its date %v", k.id, r.EventTime, k.deletion)
-		}
-		k.gone, k.goneLogged = true, true
-	case "SweepKey":
-		if !k.goneLogged {
-			w.fault("audit line %d: SweepKey of key %s, which is not deleted", r.Keyturn.Seq, k.id)
-		}
-	default:
-		w.fault("audit line %d: unknown event %s", r.Keyturn.Seq, r.EventName)
-	}
-}
-
-// appendMaterial takes in a RotateKey event: the key's materials must form one chain, and the log must have it in order.
-func (w *world) appendMaterial(k *key, m *material, r *auditRecord) {
-	for i, have := range k.chain {
-		if have.id != m.id {
-			continue
-		}
-		if have.logged || i == 0 || k.chain[i-1].id != r.Details.Previous || have.automatic != m.automatic {
-			w.fault("key %s: RotateKey event (audit line %d) %s -> %s, but the rotation to it is %d of %d, recorded before: %t",
-				k.id, r.Keyturn.Seq, r.Details.Previous, m.id, i, len(k.chain)-1, have.logged)
-		}
-		have.logged, have.logDate = true, m.logDate
-		return
-	}
-	if last := k.chain[len(k.chain)-1]; last.id != r.Details.Previous {
-		if k.waiting == nil {
-			k.waiting = make(map[string]*material)
-		}
-		k.waiting[r.Details.Previous] = m
-		w.stats.swapped++
-		return
-	}
-	for m != nil {
-		k.chain = append(k.chain, m)
-		m = k.waiting[m.id]
-		delete(k.waiting, k.chain[len(k.chain)-1].id)
-	}
-}
-
-// advanceTo returns the answered AdvanceClock call of this round that made a material, or nil.
-func (w *world) advanceTo(materialID string) *call {
-	for _, c := range w.advances {
-		if c.events != nil {
-			for _, e := range c.events.Events {
-				if e.KeyMaterialID == materialID {
-					return c
-				}
-			}
+	if c.name == "RotateKeyOnDemand" {
+		onDemand[c.key.family] = append(onDemand[c.key.family], c)
+		if c.key.imported && !c.key.logged.ready() {
+			w.fault("audit line %d: key %s was rotated, and not all of its keys had the material to rotate to", r.Keyturn.Seq, c.key.arn)
 		}
 	}
-	return nil
-}
-
-// checkAdvances: what an answered AdvanceClock said to have happened must have.
-func (w *world) checkAdvances() {
-	for _, c := range w.advances {
-		if c.events == nil {
-			if c.seen { // it had happened at the crash: the clock may be there
-				if t := c.floor.Add(time.Duration(c.seconds) * time.Second); t.After(w.horizon) {
-					w.horizon = t
-				}
-			}
-			continue
-		}
-		if n := len(c.events.Events); n < 1000 && n != c.events.EventCount {
-			w.fault("AdvanceClock answered %d events and says %d", n, c.events.EventCount)
-		}
-		for _, e := range c.events.Events {
-			_, id, _ := strings.Cut(e.KeyArn, ":key/")
-			k := w.keys[id]
-			if k == nil {
-				w.fault("AdvanceClock answered an event of the unknown key %s", e.KeyArn)
-				continue
-			}
-			i := slices.IndexFunc(k.chain, func(m *material) bool { return m.id == e.KeyMaterialID })
-			switch {
-			case e.Event == "DeleteKey" && !k.goneLogged:
-				w.fault("AdvanceClock answered that key %s was deleted, and the audit log does not know", id)
-			case e.Event == "RotateKey" && i < 0:
-				w.fault("AdvanceClock answered that key %s turned to %s, and the audit log does not know", id, e.KeyMaterialID)
-			case e.Event == "RotateKey":
-				k.chain[i].date = e.Date.Time
-			}
-		}
+	if c.change != nil && c.key.imported {
+		c.change(c.key.logged)
 	}
-	w.advances = nil
 }

@@ -3,6 +3,7 @@ package crashtest
 import (
 	"bytes"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,11 +18,18 @@ func (w *world) checkMaterials(k *key, s *state) (added []*material) {
 	w.mu.Lock()
 	runClock, clock := w.runClock, w.clock.Add(time.Minute) // it goes on while we check
 	w.mu.Unlock()
-	if len(s.materials) < len(k.chain) {
+	if k.symmetric() && len(s.materials) < len(k.chain) {
 		w.keyFault(k, "it has %d materials, and the audit log and its answers tell of %d", len(s.materials), len(k.chain))
 		return nil
 	}
-	previous := *s.key.CreationDate
+	if !k.symmetric() {
+		return nil
+	}
+	w.checkImports(k, s)
+	var previous time.Time
+	if !k.multi {
+		previous = *s.key.CreationDate
+	}
 	current := 0
 	for i, e := range s.materials {
 		id := aws.ToString(e.KeyMaterialId)
@@ -67,7 +75,7 @@ func (w *world) checkMaterials(k *key, s *state) (added []*material) {
 		}
 		previous = *e.RotationDate
 	}
-	if current != 1 {
+	if current != 1 && len(k.chain) > 0 {
 		w.keyFault(k, "%d of its materials are CURRENT", current)
 	}
 	return added
@@ -75,7 +83,7 @@ func (w *world) checkMaterials(k *key, s *state) (added []*material) {
 
 // checkRotation compares the settings, and the dates of automatic rotations with the period.
 func (w *world) checkRotation(k *key, s *state, added []*material) {
-	on := k.rotation != 0 && k.state != "PendingDeletion"
+	on := k.rotation != 0 && !deleting(k.state)
 	if s.rotation.KeyRotationEnabled != on {
 		w.keyFault(k, "its rotation is on: %t, not %t", s.rotation.KeyRotationEnabled, on)
 		return
@@ -111,60 +119,119 @@ func (w *world) checkRotation(k *key, s *state, added []*material) {
 	}
 }
 
-// checkCiphertexts opens what the key encrypted: new ones and some old ones, or all.
-func (w *world) checkCiphertexts(ctx context.Context, c *client, k *key, full bool) {
-	for i, ct := range k.ciphertexts {
-		if ct.checked && !full && i > 0 {
-			continue
-		}
-		if w.open(ctx, c, k, ct) != nil {
-			if k.state != "Enabled" {
-				return
-			}
-			continue
-		}
-		ct.checked = true
-		at := slices.IndexFunc(k.chain, func(m *material) bool { return m.id == ct.material })
-		switch {
-		case at < 0:
-			w.keyFault(k, "a ciphertext names material %s, which it never had", ct.material)
-		case k.chain[at].from > ct.to:
-			w.keyFault(k, "a ciphertext names material %d of %d, which came to be only after it", at, len(k.chain))
-		case at+1 < len(k.chain) && k.chain[at+1].to < ct.from:
-			w.keyFault(k, "a ciphertext names material %d of %d, which had been replaced before", at, len(k.chain))
+// takeExpired takes in what is seen to have expired since the audit log was read, if its time is over.
+func (w *world) takeExpired(k *key, s *state) {
+	if !k.imported {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	there := make(map[string]bool)
+	for _, e := range s.materials {
+		there[aws.ToString(e.KeyMaterialId)] = e.ImportState == types.ImportStateImported
+	}
+	if s.pending != nil {
+		there[aws.ToString(s.pending.KeyMaterialId)] = s.pending.ImportState == types.ImportStateImported
+	}
+	if !k.symmetric() {
+		there[""] = s.key.KeyState != types.KeyStatePendingImport
+	}
+	for m, until := range maps.Clone(k.now.of(k).held) {
+		if !there[m.id] && !until.IsZero() && !until.After(w.serviceTime().Add(time.Second)) {
+			k.sawExpired(k, m)
 		}
 	}
 }
 
-// open decrypts a ciphertext and compares what comes out.
-func (w *world) open(ctx context.Context, c *client, k *key, ct *ciphertext) error {
-	d := &call{name: "Decrypt", key: k, mark: ct.context["call"]}
-	switch k.state {
-	case "Disabled":
-		d.allowed = []string{"DisabledException"}
-	case "PendingDeletion":
-		d.allowed = []string{"KMSInvalidStateException", "AccessDeniedException"}
+// checkImports compares which imported materials are there, and until when.
+func (w *world) checkImports(k *key, s *state) {
+	if !k.imported {
+		return
 	}
-	var out *kms.DecryptOutput
-	err := w.do(ctx, d, func(ctx context.Context) (err error) {
-		out, err = c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: ct.blob, EncryptionContext: ct.context})
+	w.mu.Lock()
+	now, expiring := k.now.clone(), k.expiring(w.serviceTime().Add(startLimit))
+	w.mu.Unlock()
+	list, want := slices.Clone(s.materials), slices.Clone(now.imports)
+	if s.pending != nil {
+		list = append(list, *s.pending)
+	}
+	if now.pending != nil {
+		want = append(want, now.pending)
+	}
+	if len(list) != len(want) {
+		w.keyFault(k, "it has %d imported materials, not %d", len(list), len(want))
+		return
+	}
+	for i, m := range want {
+		e := list[i]
+		until, held := now.at[k].held[m]
+		if *e.KeyMaterialId != m.id || (e.ImportState == types.ImportStateImported) != held {
+			w.keyFault(k, "its imported material %d is %s, %s; it must be %s, there: %t", i, *e.KeyMaterialId, e.ImportState, m.id, held)
+		}
+		if held && (e.ValidTo == nil) != until.IsZero() || e.ValidTo != nil && !same(*e.ValidTo, until) {
+			w.keyFault(k, "its imported material %s is valid to %v, not %v", m.id, e.ValidTo, until)
+		}
+		ready := e.KeyMaterialState == types.KeyMaterialStatePendingRotation
+		if m == now.pending && k.multi && ready != now.ready() && !expiring {
+			w.keyFault(k, "its imported material %s is %s; all related keys have it: %t", m.id, e.KeyMaterialState, now.ready())
+		}
+	}
+}
+
+// checkOutputs opens and verifies, in every region, what the family's keys made: new ones and some old ones, or all.
+func (w *world) checkOutputs(ctx context.Context, c *client, f *family, full bool) {
+	w.mu.Lock()
+	members := slices.DeleteFunc(slices.Clone(f.members), func(k *key) bool { return k.gone })
+	w.mu.Unlock()
+	opened := make(map[*output]bool)
+	for _, k := range members {
+		w.checkPublic(ctx, c, k)
+		for i, o := range f.outputs {
+			if o.checked && !full && !k.fresh && i > 0 {
+				continue
+			}
+			if w.open(ctx, c, k, o) == nil {
+				opened[o] = true
+			} else if k.state != enabled {
+				break
+			}
+		}
+	}
+	for o := range opened {
+		o.checked = true
+		if !f.symmetric() {
+			continue
+		}
+		at := slices.IndexFunc(f.chain, func(m *material) bool { return m.id == o.material })
+		switch {
+		case at < 0:
+			w.keyFault(members[0], "a ciphertext names material %s, which it never had", o.material)
+		case f.chain[at].from > o.to:
+			w.keyFault(members[0], "a ciphertext names material %d of %d, which came to be only after it", at, len(f.chain))
+		case at+1 < len(f.chain) && f.chain[at+1].to < o.from:
+			w.keyFault(members[0], "a ciphertext names material %d of %d, which had been replaced before", at, len(f.chain))
+		}
+	}
+}
+
+// checkPublic compares the public half of an asymmetric key with what it was before, or in another region.
+func (w *world) checkPublic(ctx context.Context, c *client, k *key) {
+	if k.kind.usage != types.KeyUsageTypeSignVerify || k.state != enabled {
+		return
+	}
+	var out *kms.GetPublicKeyOutput
+	if w.do(ctx, &call{name: "GetPublicKey", key: k, allowed: k.mayLackMaterial()}, func(ctx context.Context) (err error) {
+		out, err = c.of(k).GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &k.id})
 		return err
-	})
-	if err != nil {
-		return err
+	}) != nil {
+		return
 	}
-	if k.state != "Enabled" {
-		w.keyFault(k, "it decrypts, being %s", k.state)
+	if k.public == nil {
+		k.public = out.PublicKey
 	}
-	if !bytes.Equal(out.Plaintext, ct.plaintext) {
-		w.keyFault(k, "a ciphertext opens to something else than was encrypted")
+	if !bytes.Equal(out.PublicKey, k.public) {
+		w.keyFault(k, "its public key is another one")
 	}
-	if named := aws.ToString(out.KeyMaterialId); ct.material != "" && ct.material != named {
-		w.keyFault(k, "a ciphertext under %s is opened by %s", ct.material, named)
-	} else {
-		ct.material = named
-	}
-	return nil
 }
 
 // same tells whether two dates are the same but for the millisecond that the SDK loses when it reads some of them: it cuts off a

@@ -12,7 +12,7 @@ import (
 
 const (
 	workers       = 4                          // goroutines, each with a fourth of the keys
-	liveKeys      = 160                        // created up to here
+	liveKeys      = 110                        // created up to here
 	maxOnDemand   = 25                         // on-demand rotations a key may have
 	maxClockAhead = 200 * 365 * 24 * time.Hour // the clock is not turned any further; the service ends at 250 years
 )
@@ -58,11 +58,13 @@ func (w *world) storm(p *process, c *client, r *rand.Rand) {
 	}
 	w.killing.Store(true)
 	p.kill()
+	ended := time.Now()
 	wg.Wait()
 	w.mu.Lock()
+	w.ended(ended, true)
 	w.onAck = nil
 	if hot != nil {
-		hot.hot = false
+		hot.family.hot = false
 	}
 	w.mu.Unlock()
 	w.killing.Store(false)
@@ -71,8 +73,8 @@ func (w *world) storm(p *process, c *client, r *rand.Rand) {
 // hotKey picks a key that all workers use at once in this round.
 func (w *world) hotKey() *key {
 	for _, k := range slices.Backward(w.live) {
-		if k.state == "Enabled" && !k.gone && k.onDemand == 0 {
-			k.hot = true
+		if k.state == enabled && !k.gone && k.onDemand == 0 && !k.imported && k.symmetric() && k == k.primary() {
+			k.family.hot = true
 			return k
 		}
 	}
@@ -95,14 +97,14 @@ func (w *world) advanceClock(ctx context.Context, c *client, after time.Duration
 			return
 		}
 		a.events = reply
-		w.clock = reply.Now.Time
+		w.clock, w.clockAt = reply.Now.Time, time.Now()
 		if w.clock.After(w.horizon) {
 			w.horizon = w.clock
 		}
 	}
-	w.do(ctx, a, func(ctx context.Context) (err error) { //nolint:errcheck // filed by do
-		reply, err = c.keyturn(ctx, "AdvanceClock", fmt.Sprintf(`{"Seconds":%d}`, seconds))
-		return err
+	w.do(ctx, a, func(ctx context.Context) error { //nolint:errcheck // filed by do
+		reply = new(clockReply)
+		return c.keyturn(ctx, regions[0], "AdvanceClock", fmt.Sprintf(`{"Seconds":%d}`, seconds), reply)
 	})
 }
 
@@ -125,6 +127,10 @@ func (w *worker) run(ctx context.Context) {
 			err = w.useHot(ctx)
 		case n == 4:
 			err = w.createKey(ctx)
+		case n == 5:
+			if k := w.pickNeedy(); k != nil {
+				err = w.serve(ctx, k)
+			}
 		default:
 			err = w.change(ctx)
 		}
@@ -155,67 +161,107 @@ func (w *worker) pick(states ...string) *key {
 	return mine[w.rand.IntN(len(mine))]
 }
 
+// choice is something to do to a key, and how often.
+type choice struct {
+	weight int
+	do     func(context.Context, *key) error
+}
+
 // change does one thing to one of the worker's keys.
 func (w *worker) change(ctx context.Context) error {
-	k := w.pick("Enabled", "Enabled", "Disabled", "PendingDeletion")
+	k := w.pick(enabled, disabled, pendingImport, pendingDeletion, pendingReplicaGone)
 	if k == nil {
 		return w.createKey(ctx)
 	}
-	switch k.state {
-	case "PendingDeletion":
-		if w.rand.IntN(3) == 0 {
-			return w.cancelDeletion(ctx, k)
-		}
-		return nil
-	case "Disabled":
-		switch w.rand.IntN(8) {
-		case 0:
-			return w.scheduleDeletion(ctx, k)
-		case 1:
-			return w.tag(ctx, k)
-		case 2:
-			return w.describe(ctx, k)
-		}
-		return w.setState(ctx, k, "Enabled")
+	w.mu.Lock()
+	choices := w.choices(k)
+	w.mu.Unlock()
+	sum := 0
+	for _, c := range choices {
+		sum += c.weight
 	}
-	switch n := w.rand.IntN(40); {
-	case n < 9:
-		return w.encrypt(ctx, k)
-	case n < 12:
-		return w.generateDataKey(ctx, k)
-	case n < 14:
-		return w.decrypt(ctx, k)
-	case n < 19:
-		return w.rotate(ctx, k)
-	case n < 23:
-		return w.enableRotation(ctx, k)
-	case n < 24:
-		return w.disableRotation(ctx, k)
-	case n < 27:
-		return w.tag(ctx, k)
-	case n < 28:
-		return w.untag(ctx, k)
-	case n < 29:
-		return w.describe(ctx, k)
-	case n < 32:
-		return w.createAlias(ctx, k)
-	case n < 34:
-		return w.updateAlias(ctx, k)
-	case n < 36:
-		return w.deleteAlias(ctx, k)
-	case n < 38:
-		return w.setState(ctx, k, "Disabled")
+	n := w.rand.IntN(sum)
+	for _, c := range choices {
+		if n -= c.weight; n < 0 {
+			return c.do(ctx, k)
+		}
 	}
-	return w.scheduleDeletion(ctx, k)
+	return nil
 }
 
-// useHot uses the key that others use at the same time.
+// choices are what can be done to a key in its state. The world is locked.
+func (w *worker) choices(k *key) []choice {
+	nothing := func(context.Context, *key) error { return nil }
+	enable := func(ctx context.Context, k *key) error { return w.setState(ctx, k, enabled) }
+	disable := func(ctx context.Context, k *key) error { return w.setState(ctx, k, disabled) }
+	list := []choice{{3, w.tag}, {1, w.untag}, {1, w.describe}}
+	if p := k.primary(); p != nil && p.state == pendingReplicaGone {
+		list = append(list, choice{20, w.scheduleDeletion})
+	}
+	if k.imported {
+		list = append(list, choice{2, w.deleteMaterial})
+	}
+	switch k.state {
+	case pendingDeletion, pendingReplicaGone:
+		list = []choice{{5, nothing}, {1, w.cancelDeletion}}
+		if k.imported {
+			list = append(list, choice{1, w.deleteMaterial})
+		}
+		return list
+	case disabled:
+		list = append(list, choice{15, enable}, choice{3, w.scheduleDeletion})
+	case pendingImport:
+		list = append(list, choice{25, w.importMaterial}, choice{1, w.scheduleDeletion})
+	case enabled:
+		list = append(list, choice{9, w.make}, choice{2, w.check}, choice{2, disable}, choice{2, w.scheduleDeletion})
+		if k.imported {
+			list = append(list, choice{9, w.importMaterial})
+		}
+		list = append(list, w.choicesEnabled(k)...)
+	}
+	return list
+}
+
+// choicesEnabled are what can be done to an enabled key for what it is.
+func (w *worker) choicesEnabled(k *key) (list []choice) {
+	isPrimary := k == k.primary()
+	if k.symmetric() {
+		list = append(list, choice{3, w.generateDataKey})
+	}
+	if k.symmetric() && isPrimary && !k.imported {
+		list = append(list, choice{5, w.rotate}, choice{4, w.enableRotation}, choice{1, w.disableRotation})
+	}
+	if k.symmetric() && isPrimary && k.imported && k.now.ready() {
+		list = append(list, choice{20, w.rotate})
+	}
+	if k.region == regions[0] {
+		list = append(list, choice{3, w.createAlias}, choice{2, w.updateAlias}, choice{2, w.deleteAlias})
+	}
+	if k.multi && isPrimary {
+		list = append(list, choice{10, w.replicate}, choice{4, w.promote})
+	}
+	if k.multi && !isPrimary {
+		list = append(list, choice{3, w.scheduleDeletion})
+	}
+	return list
+}
+
+// useHot uses the key that others use at the same time, where it is enabled.
 func (w *worker) useHot(ctx context.Context) error {
+	w.mu.Lock()
+	var list []*key
+	for _, k := range w.hot.members {
+		if !k.gone && k.state == enabled {
+			list = append(list, k)
+		}
+	}
+	k := list[w.rand.IntN(len(list))]
+	w.mu.Unlock()
 	switch n := w.rand.IntN(10); {
 	case n < 3:
-		return w.encrypt(ctx, w.hot)
+		return w.encrypt(ctx, k)
 	case n < 5:
-		return w.generateDataKey(ctx, w.hot)
+		return w.generateDataKey(ctx, k)
 	case n < 8:
 		return w.rotate(ctx, w.hot)
 	}

@@ -22,6 +22,23 @@ import (
 
 // BenchmarkHandler is what keyturn adds to net/http for one signed Encrypt: signature, codec, policy, cryptography, audit log.
 func BenchmarkHandler(b *testing.B) {
+	send := benchHandler(b)
+	id := benchKey(b, send, "{}")
+	encrypt := send("TrentService.Encrypt", encryptBody(id))
+	if !bytes.HasPrefix(encrypt(), []byte(`{"CiphertextBlob":`)) {
+		b.Fatalf("%s", encrypt())
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		encrypt()
+	}
+}
+
+// sender makes a request, and returns a function that sends it, again and again.
+type sender func(target, body string) func() []byte
+
+// benchHandler opens keyturn dev --strict on a directory of its own and returns what sends requests to its handler, past the network.
+func benchHandler(b *testing.B) sender {
 	dir := b.TempDir()
 	regions, err := newRegions(nil)
 	if err != nil {
@@ -44,24 +61,26 @@ func BenchmarkHandler(b *testing.B) {
 			b.Error(err)
 		}
 	})
-	send := signedSender(b, a.Handler, key)
-	created := send("TrentService.CreateKey", "{}")()
-	var r api.CreateKeyResponse
-	if err := r.DecodeJSON(created); err != nil {
-		b.Fatalf("%v: %s", err, created)
-	}
-	encrypt := send("TrentService.Encrypt", `{"KeyId":"`+r.KeyMetadata.KeyId.V+`","Plaintext":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=","EncryptionContext":{"tenant":"a"}}`)
-	if !bytes.HasPrefix(encrypt(), []byte(`{"CiphertextBlob":`)) {
-		b.Fatalf("%s", encrypt())
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		encrypt()
-	}
+	return signedSender(b, a.Handler, key)
 }
 
-// signedSender returns a function that makes a request and returns one that sends it, again and again.
-func signedSender(b *testing.B, h http.Handler, key accessKey) func(target, body string) func() []byte {
+// benchKey makes a key with a CreateKey request and returns its ID.
+func benchKey(b *testing.B, send sender, request string) string {
+	created := send("TrentService.CreateKey", request)()
+	var r api.CreateKeyResponse
+	if err := r.DecodeJSON(created); err != nil || r.KeyMetadata == nil {
+		b.Fatalf("%v: %s", err, created)
+	}
+	return r.KeyMetadata.KeyId.V
+}
+
+// encryptBody is a request to encrypt 32 bytes with one entry of encryption context.
+func encryptBody(keyID string) string {
+	return `{"KeyId":"` + keyID + `","Plaintext":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=","EncryptionContext":{"tenant":"a"}}`
+}
+
+// signedSender returns a sender of signed requests.
+func signedSender(b *testing.B, h http.Handler, key accessKey) sender {
 	return func(target, body string) func() []byte {
 		req, err := http.NewRequest("POST", "http://127.0.0.1:4599/", nil)
 		if err != nil {

@@ -55,14 +55,25 @@ type usage struct {
 	writing sync.Mutex // held by flush
 
 	mu        sync.Mutex
-	keys      map[string]*record.KeyUsage      // by store key; guarded by mu
-	materials map[string]*record.MaterialUsage // by store key, what is to be added; guarded by mu
+	keys      map[usedKey]*record.KeyUsage           // guarded by mu
+	materials map[usedMaterial]*record.MaterialUsage // what is to be added; guarded by mu
+}
+
+// usedKey and usedMaterial name what is used without making a string of it: that is on the way of every use.
+type usedKey struct {
+	record.Owner
+	id string
+}
+
+type usedMaterial struct {
+	usedKey
+	material string
 }
 
 func newUsage(p *Pipeline) *usage {
 	return &usage{
 		p: p, stop: make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{}, 1),
-		keys: make(map[string]*record.KeyUsage), materials: make(map[string]*record.MaterialUsage),
+		keys: make(map[usedKey]*record.KeyUsage), materials: make(map[usedMaterial]*record.MaterialUsage),
 	}
 }
 
@@ -79,20 +90,20 @@ func (u *usage) note(op *Op, call *Call, uses []used, eventID string) {
 		if len(u.keys)+len(u.materials) >= usageFull {
 			return
 		}
-		at := record.KeyUsageStoreKey(k.Owner, k.ID)
-		last := u.keys[at]
+		key := usedKey{k.Owner, k.ID}
+		last := u.keys[key]
 		if last == nil {
 			last = &record.KeyUsage{Owner: k.Owner, KeyID: k.ID}
-			u.keys[at] = last
+			u.keys[key] = last
 		}
 		if !call.Now.Before(last.At) {
 			last.Operation, last.At, last.EventID, last.RequestID = op.Name, call.Now, eventID, call.RequestID
 		}
-		at = record.MaterialUsagePrefix(k.Owner, k.ID) + use.materialID
-		m := u.materials[at]
+		material := usedMaterial{key, use.materialID}
+		m := u.materials[material]
 		if m == nil {
 			m = &record.MaterialUsage{Owner: k.Owner, KeyID: k.ID, ID: use.materialID}
-			u.materials[at] = m
+			u.materials[material] = m
 		}
 		more := record.MaterialUsage{Decryptions: 1, Decrypted: call.Now}
 		if use.direction == Encrypting {
@@ -146,7 +157,7 @@ func (u *usage) flush(ctx context.Context) error {
 		u.mu.Unlock()
 		return nil
 	}
-	u.keys, u.materials = make(map[string]*record.KeyUsage), make(map[string]*record.MaterialUsage)
+	u.keys, u.materials = make(map[usedKey]*record.KeyUsage), make(map[usedMaterial]*record.MaterialUsage)
 	u.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
@@ -241,14 +252,15 @@ func (u *usage) back(list []usageRecord) {
 	for _, r := range list {
 		switch r := r.(type) {
 		case *record.KeyUsage:
-			if now := u.keys[r.StoreKey()]; now == nil {
-				u.keys[r.StoreKey()] = r
+			if at := (usedKey{r.Owner, r.KeyID}); u.keys[at] == nil {
+				u.keys[at] = r
 			}
 		case *record.MaterialUsage:
-			if now := u.materials[r.StoreKey()]; now != nil {
+			at := usedMaterial{usedKey{r.Owner, r.KeyID}, r.ID}
+			if now := u.materials[at]; now != nil {
 				r.Add(now)
 			}
-			u.materials[r.StoreKey()] = r
+			u.materials[at] = r
 		}
 	}
 }
