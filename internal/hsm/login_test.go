@@ -3,6 +3,7 @@ package hsm
 import (
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/hsm/helper"
@@ -179,6 +180,7 @@ func TestLogoutHangs(t *testing.T) {
 			t.Errorf("took %v", waited)
 		}
 		wantErr(t, token.Healthy(background), ErrNotLoggedIn)
+		synctest.Wait() // the next helper starts by itself
 		if n := f.starts(); n != 2 {
 			t.Errorf("%d helpers were started", n)
 		}
