@@ -111,18 +111,6 @@ func expiresOf(i *record.Import) time.Time {
 	return i.Expires
 }
 
-// expiry returns when the first of the materials that belong to the key expires, which is the ValidTo of KeyMetadata; zero if none
-// does. One that waits for rotation does not belong to the key yet.
-func expiry(k *record.Key) time.Time {
-	var first time.Time
-	for _, i := range k.Imports {
-		if !i.Pending && !i.Expires.IsZero() && (first.IsZero() || i.Expires.Before(first)) {
-			first = i.Expires
-		}
-	}
-	return first
-}
-
 // settleImports sets the state that follows from which of the key's imported materials are there. A key to be deleted stays so.
 func settleImports(k *record.Key) {
 	if deleting(k) {

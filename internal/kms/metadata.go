@@ -45,7 +45,7 @@ func metadata(tx *service.Tx, k *record.Key) (*api.KeyMetadata, error) {
 	}
 	if k.Origin == record.OriginImported && !k.MaterialMissing() {
 		m.ExpirationModel = api.Some(api.ExpirationModelTypeKeyMaterialDoesNotExpire)
-		if at := expiry(k); !at.IsZero() {
+		if at := k.ValidTo(); !at.IsZero() {
 			m.ExpirationModel, m.ValidTo = api.Some(api.ExpirationModelTypeKeyMaterialExpires), api.Some(at)
 		}
 	}

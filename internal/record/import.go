@@ -49,10 +49,15 @@ func (k *Key) MaterialMissing() bool {
 }
 
 // Expiry returns when the first of the key's imported materials expires; zero if none does.
-func (k *Key) Expiry() time.Time {
+func (k *Key) Expiry() time.Time { return k.expiry(true) }
+
+// ValidTo returns when the first of those expires that belong to the key: one that waits for rotation does not yet. Zero if none does.
+func (k *Key) ValidTo() time.Time { return k.expiry(false) }
+
+func (k *Key) expiry(pending bool) time.Time {
 	var first time.Time
 	for _, i := range k.Imports {
-		if i.Present && !i.Expires.IsZero() && (first.IsZero() || i.Expires.Before(first)) {
+		if i.Present && (pending || !i.Pending) && !i.Expires.IsZero() && (first.IsZero() || i.Expires.Before(first)) {
 			first = i.Expires
 		}
 	}
