@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -36,10 +37,14 @@ type auditRecord struct {
 			KeyID      string `json:"keyId"`
 			ARN        string `json:"arn"`
 			MaterialID string `json:"currentKeyMaterialId"`
+			Relatives  struct {
+				Type string `json:"multiRegionKeyType"`
+			} `json:"multiRegionConfiguration"`
 		} `json:"keyMetadata"`
 		Replica struct {
 			ARN string `json:"arn"`
 		} `json:"replicaKeyMetadata"`
+		KeyID      string `json:"keyId"`         // SynchronizeMultiRegionKey
 		KeyState   string `json:"keyState"`      // ScheduleKeyDeletion
 		MaterialID string `json:"keyMaterialId"` // ImportKeyMaterial
 	} `json:"responseElements"`
@@ -48,7 +53,7 @@ type auditRecord struct {
 		RotationType string `json:"rotationType"`
 		Previous     string `json:"previousKeyMaterialId"`
 		Current      string `json:"currentKeyMaterialId"`
-		MaterialID   string `json:"keyMaterialId"` // DeleteImportedKeyMaterial
+		MaterialID   string `json:"keyMaterialId"` // DeleteExpiredKeyMaterial
 	} `json:"serviceEventDetails"`
 	Resources []struct {
 		ARN string
@@ -115,6 +120,7 @@ func (w *world) readAudit() {
 	}
 	w.stats.lines += len(lines)
 	onDemand := make(map[*family][]*call) // rotations whose RotateKey event is yet to come; it is in the same commit
+	replicas := make(map[string]string)   // the ARN by the ID of the ReplicateKey request, whose CreateKey is yet to come, from the same commit
 	for _, line := range lines {
 		r := new(auditRecord)
 		if err := json.Unmarshal(line, r); err != nil {
@@ -132,9 +138,22 @@ func (w *world) readAudit() {
 		switch {
 		case r.EventType == "AwsServiceEvent":
 			w.readServiceEvent(r, onDemand)
+		case r.EventName == "SynchronizeMultiRegionKey":
+			w.readSynchronized(r)
+		case r.EventName == "CreateKey" && r.ResponseElements.KeyMetadata.Relatives.Type == "REPLICA":
+			if arn := r.ResponseElements.KeyMetadata.ARN; replicas[r.RequestID] != arn || !strings.Contains(arn, ":"+r.Region+":") {
+				w.fault("audit line %d: CreateKey of the replica %s in %s, which was %q in ReplicateKey", r.Keyturn.Seq, arn, r.Region, replicas[r.RequestID])
+			}
+			delete(replicas, r.RequestID)
 		case r.UserIdentity.InvokedBy == "":
 			w.readCall(r, line, onDemand)
+			if r.EventName == "ReplicateKey" && r.ErrorCode == "" {
+				replicas[r.RequestID] = r.ResponseElements.Replica.ARN
+			}
 		}
+	}
+	for id, arn := range replicas {
+		w.fault("the replica %s of request %s has no CreateKey record", arn, id)
 	}
 	for f, list := range onDemand {
 		if len(list) > 0 {

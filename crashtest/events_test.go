@@ -21,18 +21,11 @@ func (w *world) readServiceEvent(r *auditRecord, onDemand map[*family][]*call) {
 		return
 	}
 	k.touched, k.changed = true, true
-	if r.EventName != "SynchronizeMultiRegionKey" {
-		k.remember("round %d: %s in %s, of %v", w.round, r.EventName, r.Region, r.EventTime)
-	}
+	k.remember("round %d: %s in %s, of %v", w.round, r.EventName, r.Region, r.EventTime)
 	switch r.EventName {
 	case "RotateKey":
 		w.readRotation(k, r, onDemand)
-	case "SynchronizeMultiRegionKey":
-		w.stats.synchronized++
-		if !k.multi {
-			w.fault("audit line %d: SynchronizeMultiRegionKey of the single-Region key %s", r.Keyturn.Seq, k.arn)
-		}
-	case "DeleteImportedKeyMaterial":
+	case "DeleteExpiredKeyMaterial":
 		w.readExpiry(k, r)
 	case "DeleteKey":
 		w.stats.deletions++
@@ -53,6 +46,22 @@ func (w *world) readServiceEvent(r *auditRecord, onDemand map[*family][]*call) {
 		}
 	default:
 		w.fault("audit line %d: unknown event %s", r.Keyturn.Seq, r.EventName)
+	}
+}
+
+// readSynchronized takes in that what related keys share went from their primary to the others. The record names the primary alone.
+func (w *world) readSynchronized(r *auditRecord) {
+	w.stats.synchronized++
+	var k *key
+	if len(r.Resources) == 1 {
+		k = w.keys[r.Resources[0].ARN]
+	}
+	if k == nil || !k.multi || k.region != r.Region || r.ResponseElements.KeyID != k.arn {
+		w.fault("audit line %d: SynchronizeMultiRegionKey of %q in %s, resources %v", r.Keyturn.Seq, r.ResponseElements.KeyID, r.Region, r.Resources)
+		return
+	}
+	for _, member := range k.members {
+		member.touched, member.changed = true, true
 	}
 }
 
@@ -165,7 +174,7 @@ func (w *world) checkAdvances() {
 				w.fault("AdvanceClock answered that key %s turned to %s, and the audit log does not know", e.KeyArn, e.KeyMaterialID)
 			case e.Event == "RotateKey":
 				k.chain[i].date = e.Date.Time
-			case e.Event == "DeleteImportedKeyMaterial" && k.symmetric() && !w.expired[e.KeyArn+" "+e.KeyMaterialID]:
+			case e.Event == "DeleteExpiredKeyMaterial" && k.symmetric() && !w.expired[e.KeyArn+" "+e.KeyMaterialID]:
 				w.fault("AdvanceClock answered that material %s of key %s expired, and the audit log does not know", e.KeyMaterialID, e.KeyArn)
 			}
 		}

@@ -55,7 +55,7 @@ type stats struct {
 	imports, expiries      int           // of material
 	turns                  int           // rotations to imported material
 	waited                 int           // primaries whose waiting period began when the last replica was deleted
-	synchronized           int           // changes that came to a key from its primary
+	synchronized           int           // changes that went from a primary to its replicas
 	settled                int           // uses that had to be counted in spite of a crash
 	lines, checks          int           // audit lines read, keys compared
 	stores                 int           // stores read from end to end

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
 // usageSettled is how long after a call its use of a key must have been written down: twice the two seconds that the service says.
@@ -134,9 +135,10 @@ func (w *world) checkLastUsage(ctx context.Context, c *client, k *key) {
 	}
 	w.mu.Lock()
 	last, used := out.KeyLastUsage, k.uses.seen != tally{}
+	none := last != nil && *last == types.KeyLastUsageData{}
 	known := last != nil && last.Timestamp != nil && last.CloudTrailEventId != nil && w.log.events[*last.CloudTrailEventId] && !last.Timestamp.After(w.clock)
 	w.mu.Unlock()
-	if used && last == nil || last != nil && !known { // the last use is written down before how many there were
+	if last == nil || none && used || !none && !known { // the last use is written down before how many there were
 		w.keyFault(k, "its last use is %+v, with usage %+v; the audit log has that event: %t", last, k.uses.seen, known)
 	}
 }

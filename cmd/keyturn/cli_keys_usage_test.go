@@ -24,7 +24,7 @@ func TestUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := k.KeyMetadata.KeyId
-	if u, err := c.GetKeyLastUsage(ctx, &awskms.GetKeyLastUsageInput{KeyId: id}); err != nil || u.KeyLastUsage != nil || u.TrackingStartDate == nil {
+	if u, err := c.GetKeyLastUsage(ctx, &awskms.GetKeyLastUsageInput{KeyId: id}); err != nil || u.KeyLastUsage == nil || u.KeyLastUsage.Operation != "" || u.TrackingStartDate == nil {
 		t.Errorf("never used: %+v, %v", u, err)
 	}
 	encrypt := func(text string) []byte {

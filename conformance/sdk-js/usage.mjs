@@ -20,9 +20,9 @@ test('usage of a key and of its material', async () => {
   const kms = trusting();
   const { KeyId, CurrentKeyMaterialId } = await kms.newKey();
   const look = async () => (await kms.send(new sdk.GetKeyLastUsageCommand({ KeyId }))).KeyLastUsage;
-  assert.equal(await look(), undefined);
+  assert.deepEqual(await look(), {});
   const reply = await kms.send(new sdk.EncryptCommand({ KeyId, Plaintext: bytes('12345') }));
-  const last = await eventually(look, Boolean);
+  const last = await eventually(look, (usage) => usage.Operation);
   assert.equal(last.Operation, 'Encrypt');
   assert.equal(last.KmsRequestId, reply.$metadata.requestId);
   assert.ok(last.Timestamp instanceof Date);

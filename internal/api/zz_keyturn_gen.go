@@ -29,9 +29,9 @@ type ClockEventType string
 
 // Values of ClockEventType.
 const (
-	ClockEventTypeRotateKey                 ClockEventType = "RotateKey"
-	ClockEventTypeDeleteKey                 ClockEventType = "DeleteKey"
-	ClockEventTypeDeleteImportedKeyMaterial ClockEventType = "DeleteImportedKeyMaterial"
+	ClockEventTypeRotateKey                ClockEventType = "RotateKey"
+	ClockEventTypeDeleteKey                ClockEventType = "DeleteKey"
+	ClockEventTypeDeleteExpiredKeyMaterial ClockEventType = "DeleteExpiredKeyMaterial"
 )
 
 // Values returns all values of ClockEventType, in a slice of the caller's own.
@@ -39,7 +39,7 @@ func (ClockEventType) Values() []ClockEventType {
 	return []ClockEventType{
 		ClockEventTypeRotateKey,
 		ClockEventTypeDeleteKey,
-		ClockEventTypeDeleteImportedKeyMaterial,
+		ClockEventTypeDeleteExpiredKeyMaterial,
 	}
 }
 

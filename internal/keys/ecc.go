@@ -39,7 +39,7 @@ var eccSpecs = func() []*Spec {
 			SigningAlgorithms:      []string{c.signing},
 			KeyAgreementAlgorithms: []string{"ECDH"},
 			NewMaterial:            c.newMaterial,
-			Import:                 c.importMaterial,
+			Import:                 takingBER(c.importMaterial),
 			Open:                   func(material []byte) (any, error) { return c.open(material) },
 			Weight:                 1 << 10,
 		}

@@ -32,7 +32,7 @@ func rsaSpec(bits int) *Spec {
 			"RSASSA_PSS_SHA_256", "RSASSA_PSS_SHA_384", "RSASSA_PSS_SHA_512",
 		},
 		NewMaterial: func() ([]byte, error) { return newRSA(bits) },
-		Import:      func(plaintext []byte) ([]byte, error) { return importRSA(bits, plaintext) },
+		Import:      takingBER(func(plaintext []byte) ([]byte, error) { return importRSA(bits, plaintext) }),
 		Open:        func(material []byte) (any, error) { return openRSA(bits, material) },
 		Weight:      4 * bits,
 	}

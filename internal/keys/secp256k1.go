@@ -30,7 +30,7 @@ var secp256k1Specs = []*Spec{{
 		d := randomScalar()
 		return marshalKoblitz(&d), nil
 	},
-	Import: func(plaintext []byte) ([]byte, error) {
+	Import: takingBER(func(plaintext []byte) ([]byte, error) {
 		if fips140.Enforced() {
 			return nil, ErrFIPS
 		}
@@ -39,7 +39,7 @@ var secp256k1Specs = []*Spec{{
 			return nil, err
 		}
 		return marshalKoblitz(d), nil
-	},
+	}),
 	Open: func(material []byte) (any, error) {
 		if fips140.Enforced() {
 			return nil, ErrFIPS

@@ -48,7 +48,7 @@ var sm2Specs = []*Spec{{
 		}
 		return marshalSM2(k), nil
 	},
-	Import: func(plaintext []byte) ([]byte, error) {
+	Import: takingBER(func(plaintext []byte) ([]byte, error) {
 		if fips140.Enforced() {
 			return nil, ErrFIPS
 		}
@@ -57,7 +57,7 @@ var sm2Specs = []*Spec{{
 			return nil, err
 		}
 		return marshalSM2(k), nil
-	},
+	}),
 	Weight: 1 << 10,
 	Open: func(material []byte) (any, error) {
 		if fips140.Enforced() {

@@ -206,7 +206,7 @@ func testSM2Encodings(t testing.TB) map[string][]byte {
 		"another curve":       with(func(b []byte) []byte { b[curve+7] ^= 1; return b }),
 		"another algorithm":   with(func(b []byte) []byte { b[curve-3] ^= 2; return b }),
 		"raw private scalar":  material[scalar : scalar+32],
-		"length not minimal":  append([]byte{0x30, 0x82, 0x00}, material[2:]...),
+		"length too long":     append([]byte{0x30, 0x82, 0x01}, material[2:]...),
 		"a public key (SPKI)": fromHex(t, loadSM2().OpenSSL.Public),
 	}
 }

@@ -2,6 +2,7 @@ package kms
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/keys"
@@ -196,17 +197,18 @@ func sourceKey(tx *service.Tx, k *record.Key, u use) error {
 	return usable(tx, k, u)
 }
 
-// ciphertextNeeded tells whether a request must have a ciphertext: a dry run may leave it out if it says so and names the key.
-func ciphertextNeeded(blob []byte, dryRun api.Opt[bool], modifiers []api.DryRunModifierType, keyID api.Opt[string], member string) (bool, error) {
-	if blob != nil {
+// ciphertextNeeded tells whether a request must have a ciphertext: a dry run may leave it out if it says so, and then has to name the
+// key, in the member called so.
+func ciphertextNeeded(blob []byte, dryRun api.Opt[bool], modifiers []api.DryRunModifierType, keyID api.Opt[string], keyMember string) (bool, error) {
+	switch {
+	case blob != nil:
 		return true, nil
+	case !dryRun.V || !slices.Contains(modifiers, api.DryRunModifierTypeIgnoreCiphertext):
+		return true, missingMember("ciphertextBlob")
+	case !keyID.Set:
+		return false, missingMember(keyMember)
 	}
-	for _, m := range modifiers {
-		if m == api.DryRunModifierTypeIgnoreCiphertext && dryRun.V && keyID.Set {
-			return false, nil
-		}
-	}
-	return true, missingMember(member)
+	return false, nil
 }
 
 // missingMember is what the validation of the model says of a required member: some that the model has as optional are not.

@@ -37,6 +37,7 @@ func deleteKey(leave func(*service.Tx, *record.Key, *audit.Record) error) *servi
 			tx.Put(tomb)
 			tx.Delete(k)
 			event := service.ServiceEvent(tx, "DeleteKey", k.Account, k.Region, k.ARN())
+			event.ResponseElements.Str("keyId", k.ARN())
 			event.ServiceEventDetails.Str("keyId", k.ID)
 			if err := leave(tx, k, event); err != nil {
 				return nil, err

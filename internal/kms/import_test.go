@@ -13,6 +13,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
@@ -272,9 +273,30 @@ func TestImportSpecs(t *testing.T) {
 				t.Errorf("imported again: %+v, want %+v", again, r)
 			}
 			check(id)
+			// Nor is the same key in BER.
+			if material[0] != 0x30 {
+				return
+			}
+			b.run(t, "DeleteImportedKeyMaterial", &api.DeleteImportedKeyMaterialRequest{KeyId: str(id)})
+			if again := must[api.ImportKeyMaterialResponse](t, b, "ImportKeyMaterial", w.request(t, id, indefinite(t, material))); *again != *r {
+				t.Errorf("imported again in BER: %+v, want %+v", again, r)
+			}
+			check(id)
+			_, err := b.do(t, "ImportKeyMaterial", w.request(t, id, append(indefinite(t, material), 0)))
+			refusal(t, "bytes after", err, api.IncorrectKeyMaterialException, "*")
 		})
 	}
 	checkStore(t, b)
+}
+
+// indefinite gives a PKCS #8 key the indefinite length of BER.
+func indefinite(t checker, der []byte) []byte {
+	t.Helper()
+	var v asn1.RawValue
+	if _, err := asn1.Unmarshal(der, &v); err != nil {
+		t.Fatalf("%v", err)
+	}
+	return append(append([]byte{der[0], 0x80}, v.Bytes...), 0, 0)
 }
 
 // clientKey makes material for a key of a spec, and a function that checks that a key has it. It sets the request's KeyUsage.
@@ -835,7 +857,7 @@ func TestImportExpires(t *testing.T) {
 	b.advance(t, 30*day)
 	var gone []string
 	for _, e := range b.events(t) {
-		if e.EventName == "DeleteImportedKeyMaterial" && e.EventType == "AwsServiceEvent" {
+		if e.EventName == "DeleteExpiredKeyMaterial" && e.EventType == "AwsServiceEvent" {
 			gone = append(gone, fmt.Sprintf("%s %s %d", e.Details["keyId"], e.Details["keyMaterialId"], e.EventTime.Sub(begin)/day))
 		}
 	}
@@ -868,7 +890,7 @@ func TestImportExpiresAtOnce(t *testing.T) {
 	refusal(t, "rotation 26", err, api.LimitExceededException, "*")
 	b.advance(t, day)
 	b.wantState(t, region, id, api.KeyStatePendingImport)
-	if n := b.serviceEvents(t, "DeleteImportedKeyMaterial"); n != 27 {
+	if n := b.serviceEvents(t, "DeleteExpiredKeyMaterial"); n != 27 {
 		t.Errorf("%d events of expiry, want 27", n)
 	}
 	if counts := checkStore(t, b); counts["m"] != 0 {

@@ -4,13 +4,14 @@ import (
 	"slices"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
 // maxReplicas bounds the replicas of a multi-Region key: a change of what related keys share is one commit. The largest is to forget
-// an imported material that waits for rotation, with up to six writes for each key: the key, the material and its index entry, two
-// index entries of when materials expire, and the audit record.
+// an imported material that waits for rotation, with up to five writes for each key: the key, the material and its index entry, and two
+// index entries of when materials expire.
 const maxReplicas = 15
 
 // primary refuses replica keys: what related keys share changes where the primary is.
@@ -59,7 +60,7 @@ func (e errNoRelated) Error() string {
 func putRelated(tx *service.Tx, k *record.Key) error {
 	tx.Put(k)
 	others, err := relatedKeys(tx, k)
-	if err != nil {
+	if err != nil || len(others) == 0 {
 		return err
 	}
 	for _, other := range others {
@@ -70,8 +71,8 @@ func putRelated(tx *service.Tx, k *record.Key) error {
 			shareImports(k, other)
 		}
 		tx.Put(other)
-		synchronized(tx, other)
 	}
+	synchronized(tx, k)
 	return nil
 }
 
@@ -108,10 +109,14 @@ const (
 	roomForImports  = 20 << 10
 )
 
-// synchronized adds the audit record of a change that came to a key from its primary.
+// synchronized adds the audit record of a change that went to the related keys of k. As AWS KMS has it ("SynchronizeMultiRegionKey",
+// Developer Guide), it is a call of the service's own, in the primary's Region, and names the primary alone.
 func synchronized(tx *service.Tx, k *record.Key) {
-	event := service.ServiceEvent(tx, "SynchronizeMultiRegionKey", k.Account, k.Region, k.ARN())
-	event.ServiceEventDetails.Str("keyId", k.ID)
+	region := k.MultiRegion.Primary
+	arn := record.KeyARN(record.Owner{Account: k.Account, Region: region}, k.ID)
+	event := service.ServiceEvent(tx, "SynchronizeMultiRegionKey", k.Account, region, arn)
+	event.EventType, event.RequestID = audit.APICall, tx.Call.RequestID
+	event.ResponseElements.Str("keyId", arn)
 	tx.Event(event)
 }
 

@@ -23,28 +23,28 @@ func (k *KMS) createKey() *service.Op {
 			return targets, nil
 		},
 		Check: countBound(func(q *api.CreateKeyRequest) int { return len(q.Tags) }),
-		Audit: func(q *api.CreateKeyRequest, p *audit.Params) {
-			str(p, "description", q.Description)
-			str(p, "keyUsage", q.KeyUsage)
-			str(p, "customerMasterKeySpec", q.CustomerMasterKeySpec)
-			str(p, "keySpec", q.KeySpec)
-			str(p, "origin", q.Origin)
-			str(p, "customKeyStoreId", q.CustomKeyStoreId)
-			str(p, "policy", q.Policy)
-			boolean(p, "bypassPolicyLockoutSafetyCheck", q.BypassPolicyLockoutSafetyCheck)
-			auditTags(p, q.Tags)
-			boolean(p, "multiRegion", q.MultiRegion)
-			str(p, "xksKeyId", q.XksKeyId)
-			boolean(p, "enableKeyRotation", q.EnableKeyRotation)
-			integer(p, "rotationPeriodInDays", q.RotationPeriodInDays)
-		},
+		Audit: auditCreateKey,
 		Result: func(r *api.CreateKeyResponse, p *audit.Params) {
-			var m audit.Params
-			auditMetadata(&m, r.KeyMetadata)
-			p.Obj("keyMetadata", &m)
+			auditMetadata(p, "keyMetadata", r.KeyMetadata)
 		},
 		Plan: k.planCreateKey,
 	}.Op("kms")
+}
+
+func auditCreateKey(q *api.CreateKeyRequest, p *audit.Params) {
+	str(p, "description", q.Description)
+	str(p, "keyUsage", q.KeyUsage)
+	str(p, "customerMasterKeySpec", q.CustomerMasterKeySpec)
+	str(p, "keySpec", q.KeySpec)
+	str(p, "origin", q.Origin)
+	str(p, "customKeyStoreId", q.CustomKeyStoreId)
+	str(p, "policy", q.Policy)
+	boolean(p, "bypassPolicyLockoutSafetyCheck", q.BypassPolicyLockoutSafetyCheck)
+	auditTags(p, q.Tags)
+	boolean(p, "multiRegion", q.MultiRegion)
+	str(p, "xksKeyId", q.XksKeyId)
+	boolean(p, "enableKeyRotation", q.EnableKeyRotation)
+	integer(p, "rotationPeriodInDays", q.RotationPeriodInDays)
 }
 
 func (k *KMS) planCreateKey(tx *service.Tx, q *api.CreateKeyRequest, _ []service.Target) (*api.CreateKeyResponse, error) {

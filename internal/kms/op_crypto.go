@@ -39,7 +39,7 @@ func (k *KMS) decrypt() *service.Op {
 		Name: "Decrypt", Kind: service.Crypto,
 		Actions: []string{"kms:Decrypt"},
 		Resolve: func(tx *service.Tx, q *api.DecryptRequest) ([]service.Target, error) {
-			needed, err := ciphertextNeeded(q.CiphertextBlob, q.DryRun, q.DryRunModifiers, q.KeyId, "ciphertextBlob")
+			needed, err := ciphertextNeeded(q.CiphertextBlob, q.DryRun, q.DryRunModifiers, q.KeyId, "keyId")
 			if err != nil {
 				return nil, err
 			}
@@ -93,7 +93,7 @@ func (k *KMS) reEncrypt() *service.Op {
 		Name: "ReEncrypt", Kind: service.Crypto,
 		Actions: []string{"kms:ReEncryptFrom", "kms:ReEncryptTo"},
 		Resolve: func(tx *service.Tx, q *api.ReEncryptRequest) ([]service.Target, error) {
-			needed, err := ciphertextNeeded(q.CiphertextBlob, q.DryRun, q.DryRunModifiers, q.SourceKeyId, "ciphertextBlob")
+			needed, err := ciphertextNeeded(q.CiphertextBlob, q.DryRun, q.DryRunModifiers, q.SourceKeyId, "sourceKeyId")
 			if err != nil {
 				return nil, err
 			}

@@ -255,7 +255,7 @@ func expireMaterial() *service.Op {
 				return &DueResponse{KeyARN: k.ARN()}, nil
 			}
 			done := &DueResponse{Done: true, KeyARN: k.ARN(), MaterialID: i.ID}
-			event := service.ServiceEvent(tx, "DeleteImportedKeyMaterial", k.Account, k.Region, k.ARN())
+			event := service.ServiceEvent(tx, "DeleteExpiredKeyMaterial", k.Account, k.Region, k.ARN())
 			event.ServiceEventDetails.Str("keyId", k.ID)
 			if shown := shownMaterial(k, i.ID); shown.Set {
 				event.ServiceEventDetails.Str("keyMaterialId", shown.V)

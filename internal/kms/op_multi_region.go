@@ -35,9 +35,7 @@ func (k *KMS) replicateKey() *service.Op {
 			auditTags(p, q.Tags)
 		},
 		Result: func(r *api.ReplicateKeyResponse, p *audit.Params) {
-			var m audit.Params
-			auditMetadata(&m, r.ReplicaKeyMetadata)
-			p.Obj("replicaKeyMetadata", &m)
+			auditMetadata(p, "replicaKeyMetadata", r.ReplicaKeyMetadata)
 		},
 		Plan: k.planReplicateKey,
 	}.Op("kms")
@@ -87,6 +85,8 @@ func (k *KMS) planReplicateKey(tx *service.Tx, q *api.ReplicateKeyRequest, targe
 	}
 	key.MultiRegion.Replicas = withRegion(key.MultiRegion.Replicas, region)
 	tx.Put(replica)
+	created := replicaCreated(tx, q, replica)
+	tx.Event(created)
 	if err := putRelated(tx, key); err != nil {
 		return nil, err
 	}
@@ -97,11 +97,25 @@ func (k *KMS) planReplicateKey(tx *service.Tx, q *api.ReplicateKeyRequest, targe
 	if err != nil {
 		return nil, err
 	}
+	auditMetadata(&created.ResponseElements, "keyMetadata", m)
 	r := &api.ReplicateKeyResponse{ReplicaKeyMetadata: m, ReplicaPolicy: api.Some(policyOf(replica)), ReplicaTags: []api.Tag{}}
 	for _, t := range tags {
 		r.ReplicaTags = append(r.ReplicaTags, api.Tag{TagKey: api.Some(t.Key), TagValue: api.Some(t.Value)})
 	}
 	return r, nil
+}
+
+// replicaCreated returns the audit record of the CreateKey that ReplicateKey is in the replica's Region ("ReplicateKey", AWS KMS API
+// Reference), which the caller needs permission for there. What the key became is the caller's to add. The policy is in the record of
+// ReplicateKey, which has the same request ID: twice, it would take the room that the last replicas need in the commit.
+func replicaCreated(tx *service.Tx, q *api.ReplicateKeyRequest, replica *record.Key) *audit.Record {
+	e := callEvent(tx, "CreateKey", replica.Account, replica.Region, replica.ARN())
+	auditCreateKey(&api.CreateKeyRequest{
+		Description: q.Description, KeyUsage: api.Some(api.KeyUsageType(replica.Usage)), KeySpec: api.Some(api.KeySpec(replica.Spec)),
+		Origin: api.Some(api.OriginType(replica.Origin)), BypassPolicyLockoutSafetyCheck: q.BypassPolicyLockoutSafetyCheck,
+		Tags: q.Tags, MultiRegion: api.Some(true),
+	}, &e.RequestParameters)
+	return e
 }
 
 // notBeingSwept refuses to make a key anew while what an earlier one of its ID left behind is still being removed.

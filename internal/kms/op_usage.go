@@ -37,7 +37,10 @@ func (k *KMS) getKeyLastUsage() *service.Op {
 			if err != nil {
 				return nil, err
 			}
-			r := &api.GetKeyLastUsageResponse{KeyId: api.Some(key.ARN()), TrackingStartDate: api.Some(since), KeyCreationDate: api.Some(key.Created)}
+			r := &api.GetKeyLastUsageResponse{
+				KeyId: api.Some(key.ARN()), TrackingStartDate: api.Some(since), KeyCreationDate: api.Some(key.Created),
+				KeyLastUsage: new(api.KeyLastUsageData), // empty, not absent, while there is none
+			}
 			if u != nil {
 				r.KeyLastUsage = &api.KeyLastUsageData{
 					Operation: api.Some(api.KeyLastUsageTrackingOperation(u.Operation)), Timestamp: api.Some(u.At),

@@ -125,7 +125,7 @@ func (r *Runner) runUntil(ctx context.Context, shifted *clock.Shifted, now, unti
 			report(api.ClockEvent{Date: api.Some(at), Event: api.Some(api.ClockEventTypeRotateKey), KeyArn: api.Some(done.KeyARN), KeyMaterialId: api.Some(done.MaterialID)})
 		case d.Kind == record.DueExpiry:
 			count++
-			report(api.ClockEvent{Date: api.Some(at), Event: api.Some(api.ClockEventTypeDeleteImportedKeyMaterial), KeyArn: api.Some(done.KeyARN), KeyMaterialId: api.Some(done.MaterialID)})
+			report(api.ClockEvent{Date: api.Some(at), Event: api.Some(api.ClockEventTypeDeleteExpiredKeyMaterial), KeyArn: api.Some(done.KeyARN), KeyMaterialId: api.Some(done.MaterialID)})
 		case d.Kind == record.DueDeletion:
 			count++
 			report(api.ClockEvent{Date: api.Some(at), Event: api.Some(api.ClockEventTypeDeleteKey), KeyArn: api.Some(done.KeyARN)})
