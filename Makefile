@@ -8,9 +8,9 @@ export CGO_ENABLED = 0
 ROUNDS  ?= 200
 
 # Packages whose tests run under the race detector: those where goroutines share something.
-RACE = ./internal/store/... ./internal/audit ./internal/seal ./internal/sigv4 ./internal/service ./internal/kms ./internal/schedule ./internal/wire ./internal/hsm/... ./internal/xks ./internal/egress ./cmd/keyturn
+RACE = ./internal/store/... ./internal/audit ./internal/seal ./internal/sigv4 ./internal/service ./internal/kms ./internal/schedule ./internal/wire ./internal/hsm/... ./internal/xks ./internal/egress ./internal/check/... ./cmd/keyturn
 
-.PHONY: build hsm test fips race race-full crash fuzz fuzz-full conformance lint cross bench bench-full generate
+.PHONY: build hsm test fips race race-full crash fuzz fuzz-full conformance conformance-full lint cross bench bench-full generate
 
 build:
 	$(GO) build -o keyturn ./cmd/keyturn
@@ -47,6 +47,10 @@ fuzz-full:
 
 conformance:
 	./conformance/run
+
+# Also Prowler against keyturn check, on the same server: minutes, and gigabytes to install.
+conformance-full: conformance
+	./conformance/prowler/run
 
 lint:
 	./scripts/lint

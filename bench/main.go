@@ -1,7 +1,7 @@
 // Bench measures keyturn against what does not change: a bare net/http handler on the same machine for the hot path, and a
-// store of a thousand keys for what must not depend on how many there are.
+// store of a thousand keys for what must not depend on how many there are, and keyturn check against the same calls one by one.
 //
-//	go run ./bench                       both, in under three minutes
+//	go run ./bench                       all, in under five minutes
 //	go run ./bench -short                the same, coarser, in under forty seconds
 //	go run ./bench -part speed -op all   also signing, verifying, MACs and RSA, each next to the bare call to the library
 //	go run ./bench -part scale -full     also with a million keys
@@ -76,7 +76,7 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	fs.SetOutput(stderr)
 	fs.StringVar(&o.keyturn, "keyturn", "", "the keyturn binary (default: build it)")
 	fs.StringVar(&o.dir, "dir", "", "where to make temporary data directories (default: the system's place for them)")
-	fs.StringVar(&o.part, "part", "all", "what to run: all, speed, scale")
+	fs.StringVar(&o.part, "part", "all", "what to run: all, speed, scale, check")
 	fs.StringVar(&ops, "op", "", "operations to measure or to profile, with commas, or all (default: the hot path; for a profile Encrypt): "+operationNames())
 	fs.DurationVar(&o.duration, "duration", 2*time.Second, "length of one sample")
 	fs.IntVar(&o.pairs, "pairs", 5, "pairs of samples, yardstick and keyturn")
@@ -98,8 +98,8 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	switch {
 	case fs.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
-	case !slices.Contains([]string{"all", "speed", "scale"}, o.part):
-		return o, fmt.Errorf("-part %q is none of all, speed, scale", o.part)
+	case !slices.Contains([]string{"all", "speed", "scale", "check"}, o.part):
+		return o, fmt.Errorf("-part %q is none of all, speed, scale, check", o.part)
 	case o.duration <= 0 || o.duration > maxDuration:
 		return o, fmt.Errorf("-duration must be more than 0 and at most %v", maxDuration)
 	case o.pairs < 1 || o.conns < 1 || o.conns > 1024:
@@ -138,13 +138,16 @@ func bench(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	fmt.Fprintf(out, "%s %s/%s, %d processors, shared by server and client\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-	if o.part != "scale" {
-		if err := speed(ctx, o, out); err != nil {
+	for _, part := range []struct {
+		name string
+		run  func(context.Context, options, io.Writer) error
+	}{{"speed", speed}, {"scale", scale}, {"check", checkKeys}} {
+		if o.part != "all" && o.part != part.name {
+			continue
+		}
+		if err := part.run(ctx, o, out); err != nil {
 			return err
 		}
-	}
-	if o.part != "speed" {
-		return scale(ctx, o, out)
 	}
 	return nil
 }

@@ -59,6 +59,12 @@ var allowed = map[string]string{
 	"internal/schedule":  "internal/api internal/audit internal/clock internal/kms internal/record internal/service internal/store",
 	"internal/wire":      "internal/api internal/audit internal/keys internal/service internal/sigv4",
 
+	// The checks: a core that only decides, and what it reads from and writes to.
+	"internal/check":        "internal/policy",
+	"internal/check/awsapi": "internal/check internal/policy internal/record",
+	"internal/check/inside": "internal/api internal/audit internal/check internal/record internal/service",
+	"internal/check/report": "internal/check",
+
 	// Tools.
 	"internal/api/gen": "",
 	"cmd/keyturn":      "*",
@@ -72,6 +78,7 @@ var banned = map[string][]string{
 	"internal/sts":      {"net/http", module + "internal/store/"},
 	"internal/schedule": {"net/http", module + "internal/store/"},
 	"internal/policy":   {"net/http", "os/exec"},
+	"internal/check":    {"net/http", "os/exec"},
 	"internal/keys":     {"net/http", "os/exec", "log"},
 	"internal/xaes":     {"net/http", "os/exec", "log"},
 	"internal/record":   {"net/http", "os/exec", "log"},

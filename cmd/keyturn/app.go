@@ -11,12 +11,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/check/inside"
 	"github.com/keyturn/keyturn/internal/clock"
 	"github.com/keyturn/keyturn/internal/keystores"
 	"github.com/keyturn/keyturn/internal/kms"
@@ -52,6 +54,8 @@ type appConfig struct {
 	FixedMAC []byte                                    // see seal.Options
 	KMS      kms.Config
 	Stores   *keystores.Config // what custom key stores keep their keys in; nil: nothing
+	Regions  []string
+	Checks   *serverChecks // nil: keys are not checked
 	Log      *slog.Logger
 	Now      func() time.Time // real time
 
@@ -68,6 +72,7 @@ type app struct {
 	Handler  http.Handler
 	pipeline *service.Pipeline
 	runner   *schedule.Runner
+	checks   *serverChecks
 	log      *slog.Logger
 	closers  []func() error // in the order of opening
 }
@@ -152,8 +157,15 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 			return nil, err
 		}
 	}
+	onChecks := inside.Config{Regions: c.Regions}
+	if c.Checks != nil {
+		if err := c.Checks.open(c, a.pipeline, k.Operations()); err != nil {
+			return nil, err
+		}
+		a.checks, onChecks.Report = c.Checks, c.Checks.report
+	}
 	a.Handler = wire.NewHandler(wire.Config{
-		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), slices.Concat(k.Extensions(), a.runner.Operations(shifted))), STS: byName(sts.Operations()),
+		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), slices.Concat(k.Extensions(), a.runner.Operations(shifted), inside.Operations(onChecks))), STS: byName(sts.Operations()),
 		Authenticate: c.Authenticate, Guard: c.Guard, Security: security, Log: c.Log,
 		Ready: func() error { return errors.Join(sealed.Damage(), a.pipeline.Healthy()) },
 	})
@@ -261,8 +273,11 @@ func (a *app) close() error {
 // serve serves until ctx ends, then lets running requests finish.
 func (a *app) serve(ctx context.Context, l net.Listener, srv *http.Server) error {
 	runCtx, stopRunner := context.WithCancel(context.WithoutCancel(ctx))
-	runnerDone := make(chan struct{})
-	go func() { defer close(runnerDone); a.runner.Run(runCtx) }()
+	var background sync.WaitGroup
+	background.Go(func() { a.runner.Run(runCtx) })
+	if a.checks != nil {
+		background.Go(func() { a.checks.run(runCtx) })
+	}
 	served := make(chan error, 1)
 	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	srv.BaseContext = func(net.Listener) context.Context { return serveCtx }
@@ -287,7 +302,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, srv *http.Server) error
 	}
 	stopServing()
 	stopRunner()
-	<-runnerDone
+	background.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}

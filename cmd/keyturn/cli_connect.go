@@ -34,6 +34,7 @@ const (
 	// that SP 800-131A wants.
 	minFIPSSecret = 10
 	maxAnswerSize = 8 << 20 // bytes of one answer
+	maxIdleConns  = 128     // to one host
 )
 
 // clientFlags say which service a command talks to, and how it prints.
@@ -46,11 +47,16 @@ type clientFlags struct {
 }
 
 func (f *clientFlags) register(fs *pflag.FlagSet) {
-	fs.StringVar(&f.endpoint, "endpoint", "", "`URL` of the service (default: AWS_ENDPOINT_URL_KMS, AWS_ENDPOINT_URL, the AWS profile)")
+	f.registerEndpoint(fs)
 	fs.StringVar(&f.region, "region", "", "AWS region (default: from the AWS environment)")
+	addOutputFlag(fs, &f.output)
+}
+
+// registerEndpoint adds the flags that say where the service is and who asks.
+func (f *clientFlags) registerEndpoint(fs *pflag.FlagSet) {
+	fs.StringVar(&f.endpoint, "endpoint", "", "`URL` of the service (default: AWS_ENDPOINT_URL_KMS, AWS_ENDPOINT_URL, the AWS profile)")
 	fs.StringVar(&f.profile, "profile", "", "profile of the AWS configuration files")
 	fs.BoolVar(&f.insecureHTTP, "insecure-http", false, "allow http to other machines: anyone in between can read and change everything")
-	addOutputFlag(fs, &f.output)
 }
 
 // connection is a KMS endpoint with what it takes to call it.
@@ -125,6 +131,9 @@ func (f *clientFlags) load(ctx context.Context, state imds.ClientEnableState) (a
 	if cfg.HTTPClient == nil { // there is one only with AWS_CA_BUNDLE
 		cfg.HTTPClient = awshttp.NewBuildableClient()
 	}
+	if b, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok { // as many connections stay open as a check has calls at once
+		cfg.HTTPClient = b.WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = maxIdleConns })
+	}
 	cfg.HTTPClient = boundedClient{cfg.HTTPClient}
 	return cfg, err
 }
@@ -132,15 +141,16 @@ func (f *clientFlags) load(ctx context.Context, state imds.ClientEnableState) (a
 // newRetryer is the SDK's, but where nobody listens it does not ask again.
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		refused := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-			if errors.Is(err, syscall.ECONNREFUSED) {
-				return aws.FalseTernary
-			}
-			return aws.UnknownTernary
-		})
-		o.Retryables = append([]retry.IsErrorRetryable{refused}, o.Retryables...)
+		o.Retryables = append([]retry.IsErrorRetryable{notListening}, o.Retryables...)
 	})
 }
+
+var notListening = retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
+})
 
 // once keeps a request from being sent twice: one whose answer got lost may have been done.
 func once(o *kms.Options) { o.Retryer = aws.NopRetryer{} }

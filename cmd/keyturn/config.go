@@ -28,6 +28,7 @@ type serverConfig struct {
 	Enclaves  enclaveConfig    `yaml:"enclaves"`
 	XKSProxy  *xksProxyConfig  `yaml:"xks_proxy"`
 	KeyStores *keyStoresConfig `yaml:"key_stores"`
+	Check     *checkConfig     `yaml:"check"`
 }
 
 type tlsConfig struct {

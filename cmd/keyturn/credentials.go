@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,14 +73,21 @@ func devAccessKey(path string) (accessKey, error) {
 
 // writeFileWhole writes a file so that it is there whole or not at all.
 func writeFileWhole(path string, data []byte, mode os.FileMode) error {
+	return replaceFile(path, mode, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// replaceFile does the same with what a function writes.
+func replaceFile(path string, mode os.FileMode, write func(io.Writer) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
-	if err != nil {
+	buffered := bufio.NewWriterSize(tmp, 64<<10)
+	if err := errors.Join(write(buffered), buffered.Flush(), tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), path)

@@ -91,6 +91,7 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 		Guard:        wire.HostGuard{Names: f.hosts, Remote: f.allowRemote}.Check,
 		KMS:          kms.Config{HasRegion: regions.has, Attestation: enclaves},
 		Stores:       stores,
+		Regions:      regions.names,
 		Authenticate: wire.Trusting(regions.first, regions.has),
 		Provider: func(created bool) (seal.Provider, error) {
 			path := filepath.Join(f.dataDir, sealKeyFile)

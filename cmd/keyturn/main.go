@@ -14,7 +14,7 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run is main with an exit status: 0, 1 for a failure, 2 for a usage error.
+// run is main with an exit status: 0, 1 for a failure, 2 for a usage error, 3 for findings of a check.
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -27,8 +27,11 @@ func run() int {
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintln(os.Stderr, "hint:", hint)
 	}
-	if errors.As(err, new(usageError)) {
+	switch {
+	case errors.As(err, new(usageError)):
 		return 2
+	case errors.As(err, new(findingsError)):
+		return 3
 	}
 	return 1
 }
@@ -42,6 +45,6 @@ func newRootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newDevCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newKeysCommand(), newClockCommand(), newVersionCommand())
+	root.AddCommand(newDevCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newKeysCommand(), newCheckCommand(), newClockCommand(), newVersionCommand())
 	return root
 }

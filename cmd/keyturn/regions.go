@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 )
 
 // regions is the configured list of regions; a signature's scope must name one.
 type regions struct {
 	first string
+	names []string // sorted
 	all   map[string]bool
 }
 
@@ -27,6 +30,7 @@ func newRegions(names []string) (regions, error) {
 		}
 		r.all[n] = true
 	}
+	r.names = slices.Sorted(maps.Keys(r.all))
 	return r, nil
 }
 

@@ -62,6 +62,10 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
+	checks, err := c.checks(regions.names)
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
 	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
 	hardenProcess(log)
 	tuneRuntime()
@@ -96,6 +100,8 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		DataDir: c.DataDir, Provider: c.provider, Log: log, Now: time.Now,
 		KMS:          kms.Config{DefaultPolicyOnly: true, MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
 		Stores:       stores,
+		Regions:      regions.names,
+		Checks:       checks,
 		Authenticate: wire.Verified(verifier, time.Now),
 		Extend:       extend,
 	})

@@ -247,3 +247,165 @@ func (v *KeyMaterialUsage) AppendJSON(dst []byte) []byte {
 	dst = putTime(dst, `"LastDecryption":`, v.LastDecryption)
 	return closeObject(dst)
 }
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ListRegionsRequest) DecodeJSON(data []byte) error {
+	*v = ListRegionsRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *ListRegionsRequest) decode(d *decoder) {
+	for d.next() {
+		d.skip()
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ListRegionsRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ListRegionsResponse) DecodeJSON(data []byte) error {
+	*v = ListRegionsResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *ListRegionsResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Regions":
+			decodeStrs(d, &v.Regions)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ListRegionsResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStrs(dst, `"Regions":`, v.Regions)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ListFindingsRequest) DecodeJSON(data []byte) error {
+	*v = ListFindingsRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *ListFindingsRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "CheckId":
+			decodeStr(d, &v.CheckId)
+		case "Limit":
+			decodeInt(d, &v.Limit)
+		case "Marker":
+			decodeStr(d, &v.Marker)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ListFindingsRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"CheckId":`, v.CheckId)
+	dst = putInt(dst, `"Limit":`, v.Limit)
+	dst = putStr(dst, `"Marker":`, v.Marker)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ListFindingsResponse) DecodeJSON(data []byte) error {
+	*v = ListFindingsResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *ListFindingsResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Findings":
+			decodeStructs(d, &v.Findings)
+		case "LastRun":
+			decodeTime(d, &v.LastRun)
+		case "KeysChecked":
+			decodeInt(d, &v.KeysChecked)
+		case "Complete":
+			decodeBool(d, &v.Complete)
+		case "NextMarker":
+			decodeStr(d, &v.NextMarker)
+		case "Truncated":
+			decodeBool(d, &v.Truncated)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ListFindingsResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStructs(dst, `"Findings":`, v.Findings)
+	dst = putTime(dst, `"LastRun":`, v.LastRun)
+	dst = putInt(dst, `"KeysChecked":`, v.KeysChecked)
+	dst = putBool(dst, `"Complete":`, v.Complete)
+	dst = putStr(dst, `"NextMarker":`, v.NextMarker)
+	dst = putBool(dst, `"Truncated":`, v.Truncated)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *FindingEntry) DecodeJSON(data []byte) error {
+	*v = FindingEntry{}
+	return decodeJSON(data, v)
+}
+
+func (v *FindingEntry) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "FindingId":
+			decodeStr(d, &v.FindingId)
+		case "CheckId":
+			decodeStr(d, &v.CheckId)
+		case "Title":
+			decodeStr(d, &v.Title)
+		case "Severity":
+			decodeStr(d, &v.Severity)
+		case "Status":
+			decodeStr(d, &v.Status)
+		case "Detail":
+			decodeStr(d, &v.Detail)
+		case "Notes":
+			decodeStrs(d, &v.Notes)
+		case "KeyArn":
+			decodeStr(d, &v.KeyArn)
+		case "FirstSeen":
+			decodeTime(d, &v.FirstSeen)
+		case "LastSeen":
+			decodeTime(d, &v.LastSeen)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *FindingEntry) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"FindingId":`, v.FindingId)
+	dst = putStr(dst, `"CheckId":`, v.CheckId)
+	dst = putStr(dst, `"Title":`, v.Title)
+	dst = putStr(dst, `"Severity":`, v.Severity)
+	dst = putStr(dst, `"Status":`, v.Status)
+	dst = putStr(dst, `"Detail":`, v.Detail)
+	dst = putStrs(dst, `"Notes":`, v.Notes)
+	dst = putStr(dst, `"KeyArn":`, v.KeyArn)
+	dst = putTime(dst, `"FirstSeen":`, v.FirstSeen)
+	dst = putTime(dst, `"LastSeen":`, v.LastSeen)
+	return closeObject(dst)
+}

@@ -82,6 +82,88 @@ type KeyMaterialUsage struct {
 	LastDecryption  Opt[time.Time]
 }
 
+// ListRegionsRequest is the input of ListRegions.
+type ListRegionsRequest struct {
+}
+
+// ListRegionsResponse is the output of ListRegions.
+type ListRegionsResponse struct {
+	Regions []string
+}
+
+// ListFindingsRequest is the input of ListFindings.
+type ListFindingsRequest struct {
+	CheckId Opt[string]
+	Limit   Opt[int64]
+	Marker  Opt[string]
+}
+
+// ListFindingsResponse is the output of ListFindings.
+type ListFindingsResponse struct {
+	Findings    []FindingEntry
+	LastRun     Opt[time.Time]
+	KeysChecked Opt[int64]
+	Complete    Opt[bool]
+	NextMarker  Opt[string]
+	Truncated   Opt[bool]
+}
+
+// FindingStatusType is an enumeration. Values that it does not list decode, but do not validate.
+type FindingStatusType string
+
+// Values of FindingStatusType.
+const (
+	FindingStatusTypeFail   FindingStatusType = "FAIL"
+	FindingStatusTypeManual FindingStatusType = "MANUAL"
+	FindingStatusTypeError  FindingStatusType = "ERROR"
+)
+
+// Values returns all values of FindingStatusType, in a slice of the caller's own.
+func (FindingStatusType) Values() []FindingStatusType {
+	return []FindingStatusType{
+		FindingStatusTypeFail,
+		FindingStatusTypeManual,
+		FindingStatusTypeError,
+	}
+}
+
+// FindingSeverityType is an enumeration. Values that it does not list decode, but do not validate.
+type FindingSeverityType string
+
+// Values of FindingSeverityType.
+const (
+	FindingSeverityTypeInformational FindingSeverityType = "INFORMATIONAL"
+	FindingSeverityTypeLow           FindingSeverityType = "LOW"
+	FindingSeverityTypeMedium        FindingSeverityType = "MEDIUM"
+	FindingSeverityTypeHigh          FindingSeverityType = "HIGH"
+	FindingSeverityTypeCritical      FindingSeverityType = "CRITICAL"
+)
+
+// Values returns all values of FindingSeverityType, in a slice of the caller's own.
+func (FindingSeverityType) Values() []FindingSeverityType {
+	return []FindingSeverityType{
+		FindingSeverityTypeInformational,
+		FindingSeverityTypeLow,
+		FindingSeverityTypeMedium,
+		FindingSeverityTypeHigh,
+		FindingSeverityTypeCritical,
+	}
+}
+
+// FindingEntry is a structure of the keyturn model.
+type FindingEntry struct {
+	FindingId Opt[string]
+	CheckId   Opt[string]
+	Title     Opt[string]
+	Severity  Opt[FindingSeverityType]
+	Status    Opt[FindingStatusType]
+	Detail    Opt[string]
+	Notes     []string
+	KeyArn    Opt[string]
+	FirstSeen Opt[time.Time]
+	LastSeen  Opt[time.Time]
+}
+
 // KeyturnOperations returns the operations of the keyturn model, sorted by name, in a slice of the caller's own.
 func KeyturnOperations() []Operation {
 	return []Operation{
@@ -111,6 +193,22 @@ func KeyturnOperations() []Operation {
 			Identifiers: map[string][]string{
 				"KeyId": []string{"keyId", "keyArn"},
 			},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.ListFindings", Name: "ListFindings",
+			NewInput:    func() Request { return new(ListFindingsRequest) },
+			NewOutput:   func() Response { return new(ListFindingsResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{UnsupportedOperationException, InvalidMarkerException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:ListFindings", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.ListRegions", Name: "ListRegions",
+			NewInput:    func() Request { return new(ListRegionsRequest) },
+			NewOutput:   func() Response { return new(ListRegionsResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:ListRegions", In: "IAM policy"}},
 		},
 	}
 }

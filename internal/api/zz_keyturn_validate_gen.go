@@ -5,6 +5,7 @@ package api
 var (
 	ruleAdvanceSecondsType = rule{min: Some[int64](0), max: Some[int64](3155760000)}
 	ruleUsageLimitType     = rule{min: Some[int64](1), max: Some[int64](1000)}
+	ruleCheckIdType        = rule{min: Some[int64](1), max: Some[int64](64)}
 )
 
 // Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
@@ -25,6 +26,21 @@ func (v *GetKeyMaterialUsageRequest) Validate() error { return validate(v) }
 
 func (v *GetKeyMaterialUsageRequest) validate(c *validator) {
 	c.checkStr("keyId", true, v.KeyId, &ruleKeyIdType)
+	c.checkInt("limit", false, v.Limit, &ruleUsageLimitType)
+	c.checkStr("marker", false, v.Marker, &ruleMarkerType)
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *ListRegionsRequest) Validate() error { return validate(v) }
+
+func (v *ListRegionsRequest) validate(c *validator) {
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *ListFindingsRequest) Validate() error { return validate(v) }
+
+func (v *ListFindingsRequest) validate(c *validator) {
+	c.checkStr("checkId", false, v.CheckId, &ruleCheckIdType)
 	c.checkInt("limit", false, v.Limit, &ruleUsageLimitType)
 	c.checkStr("marker", false, v.Marker, &ruleMarkerType)
 }

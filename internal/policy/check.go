@@ -25,19 +25,28 @@ func check(pol *Policy) error {
 	return nil
 }
 
-func checkStatement(st *Statement) error {
-	if st.Effect != Allow && st.Effect != Deny {
-		return syntax("Effect must be Allow or Deny.")
-	}
+// checkMeaning holds a statement against the rules without which it would have no one meaning.
+func checkMeaning(st *Statement) error {
 	switch {
+	case st.Effect != Allow && st.Effect != Deny:
+		return syntax("Effect must be Allow or Deny.")
 	case st.Principal != nil && st.NotPrincipal != nil:
 		return syntax("A statement cannot have both Principal and NotPrincipal.")
-	case st.NotPrincipal != nil && st.Effect == Allow:
-		return syntax("NotPrincipal cannot be used with Allow.")
 	case st.Actions != nil && st.NotActions != nil:
 		return syntax("A statement cannot have both Action and NotAction.")
 	case st.Resources != nil && st.NotResources != nil:
 		return syntax("A statement cannot have both Resource and NotResource.")
+	}
+	return nil
+}
+
+func checkStatement(st *Statement) error {
+	if err := checkMeaning(st); err != nil {
+		return err
+	}
+	switch {
+	case st.NotPrincipal != nil && st.Effect == Allow:
+		return syntax("NotPrincipal cannot be used with Allow.")
 	case len(st.Actions)+len(st.NotActions) == 0:
 		return fail(msgNoActions)
 	case (st.Resources != nil || st.NotResources != nil) && len(st.Resources)+len(st.NotResources) == 0:

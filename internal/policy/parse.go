@@ -13,8 +13,47 @@ import (
 // Stricter than AWS where AWS's leniency would hide a mistake: empty lists, empty operator blocks, duplicate names (of
 // condition keys without regard to case) and NotPrincipal with Allow are refused.
 func Parse(doc []byte) (*Policy, error) {
-	if len(doc) > MaxKeyPolicyBytes {
-		return nil, fail("Policy document is longer than %d bytes.", MaxKeyPolicyBytes)
+	pol, err := read(doc, MaxKeyPolicyBytes)
+	if err != nil {
+		return nil, err
+	}
+	if err := check(pol); err != nil {
+		return nil, err
+	}
+	return pol, nil
+}
+
+// MaxInForceBytes is the longest document ParseInForce takes, in bytes: some managed policies of AWS's own are longer than a key policy
+// may be.
+const MaxInForceBytes = 256 << 10
+
+// ParseInForce reads a policy document that a service has accepted and acts upon, to judge it. It must be of the language, but what it
+// says need not be what Parse would let in: principals that are gone stand in it as bare unique IDs, lists may be empty, NotPrincipal
+// may stand beside Allow. Errors are *Error.
+func ParseInForce(doc []byte) (*Policy, error) {
+	pol, err := read(doc, MaxInForceBytes)
+	if err != nil {
+		return nil, err
+	}
+	for _, st := range pol.Statements {
+		if err := checkMeaning(&st); err != nil {
+			return nil, err
+		}
+		for _, c := range st.Conditions {
+			for i, v := range c.Values {
+				if norm, ok := normalValue(c.Operator.Name, v); ok {
+					c.Values[i] = norm
+				}
+			}
+		}
+	}
+	return pol, nil
+}
+
+// read reads a document of at most limit bytes for its grammar.
+func read(doc []byte, limit int) (*Policy, error) {
+	if len(doc) > limit {
+		return nil, fail("Policy document is longer than %d bytes.", limit)
 	}
 	// The decoder refuses duplicate names and invalid UTF-8. It is read token by token against the grammar, which is
 	// not recursive, so that nesting is refused at the first bracket too many.
@@ -25,9 +64,6 @@ func Parse(doc []byte) (*Policy, error) {
 	}
 	if _, err := p.dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, syntax("Text follows the document.")
-	}
-	if err := check(pol); err != nil {
-		return nil, err
 	}
 	return pol, nil
 }

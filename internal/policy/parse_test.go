@@ -201,3 +201,42 @@ func TestErrorsEchoLittle(t *testing.T) {
 		}
 	}
 }
+
+// What a service has accepted is read although Parse would not let it in; what has no one meaning is not.
+func TestParseInForce(t *testing.T) {
+	const rest = `"Action":"kms:*","Resource":"*"`
+	for name, tt := range map[string]struct {
+		statement string
+		taken     bool
+	}{
+		"a principal that is gone":    {`"Effect":"Allow","Principal":{"AWS":["AIDACKCEVSQ6C2EXAMPLE","arn:aws:iam::111122223333:root"]},` + rest, true},
+		"everybody but":               {`"Effect":"Allow","NotPrincipal":{"AWS":"111122223333"},` + rest, true},
+		"an empty list":               {`"Effect":"Allow","Principal":{"AWS":[]},` + rest, true},
+		"a short resource":            {`"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"arn:aws:kms:*"`, true},
+		"a variable as a truth value": {`"Effect":"Deny","Principal":"*",` + rest + `,"Condition":{"Bool":{"a:b":"${x:y}"}}`, true},
+		"no effect":                   {rest, false},
+		"both actions":                {`"Effect":"Allow","NotAction":"a:b",` + rest, false},
+		"both principals":             {`"Effect":"Deny","Principal":"*","NotPrincipal":"*",` + rest, false},
+		"an unknown operator":         {`"Effect":"Deny","Principal":"*",` + rest + `,"Condition":{"StringIs":{"a:b":"c"}}`, false},
+		"an unknown element":          {`"Effect":"Deny","Who":"*",` + rest, false},
+	} {
+		p, err := ParseInForce([]byte(doc(tt.statement)))
+		if (err == nil) != tt.taken || (p != nil) != tt.taken {
+			t.Errorf("%s: %v, %v", name, p, err)
+		}
+		if _, err := Parse([]byte(doc(tt.statement))); err == nil {
+			t.Errorf("%s: Parse takes it", name)
+		}
+	}
+	p, err := ParseInForce([]byte(doc(`"Effect":"Deny","Principal":"*",` + rest + `,"Condition":{"Bool":{"a:b":true,"a:c":"True"}}`)))
+	if err != nil || p.Statements[0].Conditions[0].Values[0] != "true" || p.Statements[0].Conditions[1].Values[0] != "true" {
+		t.Errorf("truth values in their one spelling: %+v, %v", p, err)
+	}
+	long := `{"Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*","Sid":"` + strings.Repeat("a", MaxKeyPolicyBytes) + `"}}`
+	if _, err := ParseInForce([]byte(long)); err != nil {
+		t.Error(err)
+	}
+	if _, err := ParseInForce([]byte(strings.Repeat(" ", MaxInForceBytes) + long)); err == nil {
+		t.Error("a document without bounds")
+	}
+}

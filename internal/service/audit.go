@@ -79,6 +79,9 @@ var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 // appendRecord appends the record of a call that changed nothing, and returns its event ID. The caller gets no answer that was not recorded: if the log
 // cannot be written, the call fails.
 func (p *Pipeline) appendRecord(op *Op, call *Call, out *outcome) (eventID string, err error) {
+	if call.own {
+		return "", nil
+	}
 	s := scratchPool.Get().(*scratch)
 	defer scratchPool.Put(s)
 	eventID = keys.NewKeyID().String()

@@ -83,6 +83,7 @@ type Call struct {
 	Now time.Time
 
 	once   map[string]any // see Once
+	own    bool           // see ReadOwn
 	at     time.Time      // for the service's own work: the date to stamp instead
 	offset int64          // with at, in keyturn dev: the clock's offset to persist with the commit, in nanoseconds; 0 for none
 }
