@@ -54,6 +54,9 @@ type Def[Q, R any] struct {
 	Check func(*Q) error
 	// Resolve finds the targets. Nil: the operation acts on the account as such and needs Actions[0] on "*".
 	Resolve func(*Tx, *Q) ([]Target, error)
+	// Cond returns the request's values of a condition key, by its name in lower case, and whether the key is in the request. It is asked
+	// for each target, and only for keys that a policy names. Nil: the operation has none of its own.
+	Cond func(tx *Tx, q *Q, t *Target, key string) (values []string, present bool)
 	// Audit adds to the audit record what may be seen of the request: an allow-list, so that secrets cannot get in.
 	Audit func(*Q, *audit.Params)
 	// Result does the same with the response; used only after success.

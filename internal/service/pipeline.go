@@ -37,8 +37,8 @@ type Config struct {
 	Audit   audit.Sink
 	NodeID  string // this server among those that share the store; names its part of the outbox
 	Log     *slog.Logger
-	// Authorize decides on one target. An *api.Error refuses; nil allows.
-	Authorize func(call *Call, t *Target) error
+	// Authorize decides on one target. An *api.Error refuses; nil allows. The service's own calls are not asked about.
+	Authorize func(*Authorization) error
 	// Exclusive makes Control operations possible: every request waits while one runs. Only keyturn dev sets it.
 	Exclusive bool
 }
@@ -50,7 +50,7 @@ type Pipeline struct {
 	clock     clock.Clock
 	sink      audit.Sink
 	log       *slog.Logger
-	authorize func(*Call, *Target) error
+	authorize func(*Authorization) error
 	cache     *cache
 	outbox    *outbox
 	usage     *usage
@@ -256,7 +256,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		tx.Operation, tx.DryRun = d.Name, d.DryRun != nil && d.DryRun(q)
 		targets, err := resolve(tx, d, q)
 		if pr := (*Provision)(nil); errors.As(err, &pr) {
-			if err := p.allow(op, call, targets); err != nil {
+			if err := p.allow(tx, op, targets, cond(d, tx, q)); err != nil {
 				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, err)
 			}
 			if d.DryRun != nil && d.DryRun(q) { // it would be made, and used
@@ -268,7 +268,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			continue
 		}
 		if err == nil {
-			err = p.admit(op, call, targets)
+			err = p.admit(tx, op, targets, cond(d, tx, q))
 		}
 		var resp *R
 		if err == nil {
@@ -334,8 +334,8 @@ func resolve[Q, R any](tx *Tx, d *Def[Q, R], q *Q) ([]Target, error) {
 }
 
 // admit authorizes every target; only when all are allowed does it tell which is missing.
-func (p *Pipeline) admit(op *Op, call *Call, targets []Target) error {
-	if err := p.allow(op, call, targets); err != nil {
+func (p *Pipeline) admit(tx *Tx, op *Op, targets []Target, cond func(*Target, string) ([]string, bool)) error {
+	if err := p.allow(tx, op, targets, cond); err != nil {
 		return err
 	}
 	for i := range targets {
@@ -346,31 +346,57 @@ func (p *Pipeline) admit(op *Op, call *Call, targets []Target) error {
 	return nil
 }
 
-func (p *Pipeline) allow(op *Op, call *Call, targets []Target) error {
+func (p *Pipeline) allow(tx *Tx, op *Op, targets []Target, cond func(*Target, string) ([]string, bool)) error {
 	for i := range targets {
 		t := &targets[i]
 		if !slices.Contains(op.Actions, t.Action) {
 			return fmt.Errorf("service: %s resolved to undeclared action %q", op.Name, t.Action)
 		}
-		if call.Caller.Service {
+		if tx.Call.Caller.Service {
 			continue
 		}
-		if err := p.authorize(call, t); err != nil {
+		if err := p.authorize(&Authorization{Tx: tx, Op: op, Target: t, cond: cond}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// Authorization is the question whether a caller may do an action to a target.
+type Authorization struct {
+	Tx     *Tx // with the Call, and so the caller
+	Op     *Op
+	Target *Target
+
+	cond func(*Target, string) ([]string, bool)
+}
+
+// Cond returns the values that the operation has for a condition key, by its name in lower case, and whether the key is in the request.
+func (a *Authorization) Cond(key string) (values []string, present bool) {
+	if a.cond == nil {
+		return nil, false
+	}
+	return a.cond(a.Target, key)
+}
+
+// cond binds a definition's condition values to a request; nil if it has none.
+func cond[Q, R any](d *Def[Q, R], tx *Tx, q *Q) func(*Target, string) ([]string, bool) {
+	if d.Cond == nil {
+		return nil
+	}
+	return func(t *Target, key string) ([]string, bool) { return d.Cond(tx, q, t, key) }
+}
+
 // OwnAccount is the authorization in force until policies are: a principal may do everything in its own account, and nothing
 // in others.
-func OwnAccount(call *Call, t *Target) error {
-	if t.Account == call.Caller.Account {
+func OwnAccount(a *Authorization) error {
+	caller := a.Tx.Call.Caller
+	if a.Target.Account == caller.Account {
 		return nil
 	}
 	return api.Errorf(api.AccessDeniedException,
 		"User: %s is not authorized to perform: %s on this resource because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access",
-		call.Caller.ARN, t.Action)
+		caller.ARN, a.Target.Action)
 }
 
 // cached returns a record through the cache, nil if there is none. Absence is not cached.

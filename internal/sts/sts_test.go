@@ -17,7 +17,7 @@ func TestGetCallerIdentity(t *testing.T) {
 	sink := audit.NewMemory(10)
 	p, err := service.New(t.Context(), service.Config{
 		Store: memstore.New(), Clock: clock.System{}, Audit: sink, NodeID: "n1", Log: slog.New(slog.DiscardHandler),
-		Authorize: func(*service.Call, *service.Target) error { return api.New(api.AccessDeniedException) },
+		Authorize: func(*service.Authorization) error { return api.New(api.AccessDeniedException) },
 	})
 	if err != nil {
 		t.Fatal(err)
