@@ -1,5 +1,6 @@
-// Package policy reads the IAM policy language. Parsing is strict: what the language does not know is refused rather
-// than ignored, so that nobody believes in a restriction that is never evaluated.
+// Package policy reads the IAM policy language and evaluates it. Parsing is strict: what the language does not know is
+// refused rather than ignored, so that nobody believes in a restriction that is never evaluated. Compile makes of a policy
+// what decides about requests; which policies take part in a decision, and how they combine, is for others to know.
 //
 // The language is the one of the IAM user guide, "Grammar of the IAM JSON policy language" and "IAM JSON policy
 // elements reference"; what a key policy demands beyond it is in the AWS KMS developer guide, "Key policies in AWS KMS".
