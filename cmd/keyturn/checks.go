@@ -33,10 +33,10 @@ type checkConfig struct {
 const (
 	checkDir = "check" // in the data directory: what the last run found, a file an account
 	// checkCalls is how many reads of a check run at once in a server: it has other things to do.
-	checkCalls = 2
+	checkCalls = 2 // for all accounts together
 )
 
-// serverChecks checks the keys of every account of a server, one after the other.
+// serverChecks checks the keys of every account of a server.
 type serverChecks struct {
 	every    time.Duration
 	settings check.Settings
@@ -114,13 +114,14 @@ func (c *checkConfig) read(s *serverChecks) (err error) {
 // open takes up what earlier runs found.
 func (s *serverChecks) open(c appConfig, p *service.Pipeline, ops []*service.Op) error {
 	s.log, s.dir, s.monitors = c.Log, filepath.Join(c.DataDir, checkDir), map[string]*check.Monitor{}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("making the folder of findings: %w", err)
+	if err := os.MkdirAll(s.dir, 0o700); err != nil { // then nothing is kept, which each run says
+		s.log.Error("the folder of findings cannot be made", "error", err)
 	}
+	limiter := check.NewLimiter(checkCalls)
 	now := func(context.Context) time.Time { return p.Clock().Now() }
 	for _, account := range s.accounts {
 		var m *check.Monitor
-		m, err := loadMonitor(s.file(account), check.MonitorConfig{
+		m, err := s.monitor(s.file(account), check.MonitorConfig{
 			Now: now,
 			Scan: func(ctx context.Context, emit func(*check.Finding) error) (check.Run, *check.Summary, error) {
 				run := check.Run{Tool: "keyturn", Version: versionText(), Started: now(ctx), Account: account, Regions: s.regions}
@@ -129,7 +130,7 @@ func (s *serverChecks) open(c appConfig, p *service.Pipeline, ops []*service.Op)
 				}
 				scan := check.Scan{
 					Source: inside.NewKeys(p, ops, account, s.regions[0]), Regions: s.regions, Settings: s.settings, Checks: s.checks, Now: now,
-					Limiter: check.NewLimiter(checkCalls),
+					Limiter: limiter,
 				}
 				summary, err := scan.Run(ctx, emit)
 				return run, summary, err
@@ -152,6 +153,20 @@ func (s *serverChecks) open(c appConfig, p *service.Pipeline, ops []*service.Op)
 	return nil
 }
 
+// monitor returns the monitor of an account. What earlier runs found is worth something, and never as much as a server that starts:
+// a file that cannot be read is put aside.
+func (s *serverChecks) monitor(path string, c check.MonitorConfig) (*check.Monitor, error) {
+	m, err := loadMonitor(path, c)
+	if err == nil {
+		return m, nil
+	}
+	s.log.Error("what earlier checks found cannot be read and is put aside", "file", path, "error", err)
+	if err := os.Rename(path, path+".damaged"); err != nil {
+		s.log.Error("the file of findings cannot be put aside", "file", path, "error", err)
+	}
+	return check.NewMonitor(c, nil)
+}
+
 func (s *serverChecks) file(account string) string { return filepath.Join(s.dir, account+".json") }
 
 // report returns what the last check of an account found, nil if there was none.
@@ -169,7 +184,7 @@ func (s *serverChecks) run(ctx context.Context) {
 		m := s.monitors[account]
 		first := time.Duration(0)
 		if info, err := os.Stat(s.file(account)); err == nil {
-			first = max(0, s.every-time.Since(info.ModTime()))
+			first = min(max(0, s.every-time.Since(info.ModTime())), s.every)
 		}
 		all.Go(func() { m.Loop(ctx, first, s.every) })
 	}

@@ -65,7 +65,7 @@ use them, whether anybody does. It only reads, until --fix is given.
 
 Exit status: 0 nothing failed, 3 failures at or above --fail-on, 1 something could not be read or done (this wins over 3), 2 usage.
 
-docs/check.md describes every check; keyturn check --list-checks lists them.`,
+docs/checks.md describes every check; keyturn check --list-checks lists them.`,
 		Example: `  keyturn check --endpoint http://127.0.0.1:4599
   keyturn check --profile audit --all-regions --format table --format html --output report/
   keyturn check --fix --rotation-period 180d --dry-run
@@ -183,6 +183,14 @@ func (f *checkFlags) options() (o checkOptions, err error) {
 	if err := f.together(); err != nil {
 		return o, err
 	}
+	if f.fix && len(check.Fixable(o.checks)) == 0 {
+		return o, usagef("--fix mends failures of rotation-enabled and rotation-period, and --check chose neither")
+	}
+	if f.writeBaseline != "" {
+		if last, err := time.Parse(time.DateOnly, f.expires); err != nil || !last.AddDate(0, 0, 1).After(time.Now()) {
+			return o, usagef("--expires %q is no day to come, like %s", f.expires, time.Now().AddDate(0, 3, 0).Format(time.DateOnly))
+		}
+	}
 	if f.baseline != "" {
 		if o.baseline, err = readBaseline(f.baseline); err != nil {
 			return o, err
@@ -202,6 +210,8 @@ func (f *checkFlags) together() error {
 		return usagef("--yes and --dry-run go with --fix")
 	case f.dryRun && f.yes:
 		return usagef("--yes and --dry-run exclude each other")
+	case f.dryRun && (f.output != "" || f.writeBaseline != "" || !slices.Equal(f.formats, []string{"table"})):
+		return usagef("--dry-run prints commands and no report: it does not go with --format, --output and --write-baseline")
 	case len(f.formats) > 1 && f.output == "":
 		return withHint(usagef("several formats need a place to go to"), "name a folder with --output")
 	case (f.writeBaseline == "") != (f.reason == "") || (f.writeBaseline == "") != (f.expires == ""):

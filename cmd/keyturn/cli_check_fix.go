@@ -14,14 +14,17 @@ import (
 
 // fix finds what can be mended, shows it, asks, mends it, and then checks everything and reports.
 func (c *checker) fix() error {
-	plan, err := c.plan()
+	plan, summary, err := c.plan()
 	if err != nil {
 		return c.target.explain(err)
 	}
-	if c.flags.dryRun {
-		return c.printCommands(plan)
-	}
 	stderr := c.cmd.ErrOrStderr()
+	for _, arn := range plan.Elsewhere {
+		fmt.Fprintf(stderr, "not changed: %s is the primary of keys here, and its region is not checked; name it with --region\n", printable(arn))
+	}
+	if c.flags.dryRun {
+		return c.printCommands(plan, summary)
+	}
 	if len(plan.Changes) > 0 {
 		showPlan(stderr, plan)
 		if !c.flags.yes {
@@ -31,30 +34,30 @@ func (c *checker) fix() error {
 		}
 		c.apply(plan)
 	}
-	summary, err := c.report(plan.Changes)
+	summary, err = c.report(plan.Changes)
 	return c.outcome(summary, err)
 }
 
-// plan runs the checks whose failures can be mended. What cannot be read cannot be planned for: the report that follows tells it.
-func (c *checker) plan() (*check.Plan, error) {
-	plan := &check.Plan{Days: c.options.days}
+// plan runs those of the chosen checks whose failures can be mended. What cannot be read cannot be planned for, and is in the summary.
+func (c *checker) plan() (*check.Plan, *check.Summary, error) {
+	plan := &check.Plan{Days: c.options.days, Regions: c.target.regions}
 	if c.flags.client.profile != "" {
 		plan.CLI = append(plan.CLI, "--profile", c.flags.client.profile)
 	}
 	if c.target.endpoint != "" {
 		plan.CLI = append(plan.CLI, "--endpoint-url", c.target.endpoint)
 	}
-	scan := c.scan(check.FixableChecks())
+	scan := c.scan(check.Fixable(c.options.checks))
 	finish := c.progress(scan, "keys looked at")
-	_, err := scan.Run(c.cmd.Context(), func(f *check.Finding) error {
+	summary, err := scan.Run(c.cmd.Context(), func(f *check.Finding) error {
 		plan.Add(f)
 		return nil
 	})
 	finish(err)
-	return plan, err
+	return plan, summary, err
 }
 
-// apply makes the changes. A first interruption ends it between two calls; what was done and what was not is reported all the same.
+// apply makes the changes. An interruption ends it once those under way are made; what was done and what was not is reported all the same.
 func (c *checker) apply(plan *check.Plan) {
 	step, finish := func() {}, func(error) {}
 	if stderr := c.cmd.ErrOrStderr(); isTerminal(stderr) {
@@ -101,15 +104,21 @@ func (c *checker) ask(n int) error {
 }
 
 // printCommands prints what --fix would do as commands of the AWS CLI, and how to undo each.
-func (c *checker) printCommands(plan *check.Plan) error {
+func (c *checker) printCommands(plan *check.Plan, s *check.Summary) error {
 	w := c.cmd.OutOrStdout()
+	if c.flags.roleARN != "" && len(plan.Changes) > 0 {
+		fmt.Fprintf(w, "# with the credentials of the role %s\n", printable(c.flags.roleARN))
+	}
 	for _, ch := range plan.Changes {
 		fmt.Fprintf(w, "%s\n# undo (now: %s): %s\n", shellWords(ch.Command), ch.Before, shellWords(ch.Undo))
 	}
-	if n := len(plan.Changes); n > 0 && c.options.failOn != 0 && check.Medium >= c.options.failOn {
-		return findingsError{fmt.Sprintf("%d keys need a change; nothing was changed", n)}
+	for _, e := range s.Errors {
+		fmt.Fprintf(c.cmd.ErrOrStderr(), "not read: %s %s %s: %s\n", e.Region, e.Call, e.Code, printable(e.Detail))
 	}
-	return nil
+	if n := s.Counts[check.Error]; n > 0 {
+		fmt.Fprintf(c.cmd.ErrOrStderr(), "%d verdicts could not be reached; keyturn check without --fix says why\n", n)
+	}
+	return c.outcome(s, nil)
 }
 
 // shellWords quotes arguments for a POSIX shell.

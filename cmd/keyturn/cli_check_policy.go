@@ -21,9 +21,6 @@ type policyStatement struct {
 func printCheckPolicy(w io.Writer, f *checkFlags, checks []*check.Check) error {
 	actions := map[string]bool{"kms:ListKeys": true, "kms:DescribeKey": true, "kms:ListAliases": true}
 	var beyond []string
-	if f.fix {
-		checks = slices.Concat(checks, check.FixableChecks())
-	}
 	for _, c := range checks {
 		for _, need := range c.Needs {
 			switch need {

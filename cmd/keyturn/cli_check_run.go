@@ -102,6 +102,7 @@ type reports struct {
 	writers []report.Writer
 	files   []*os.File // still under their temporary names
 	names   []string
+	streams []*os.File // written in place
 }
 
 const reportName = "keyturn-check."
@@ -146,6 +147,17 @@ func (r *reports) create(output, format string, folder bool) (*os.File, error) {
 		}
 		name = filepath.Join(output, reportName+report.Extension(format))
 	}
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		name = real // what a link leads to is replaced, not the link
+	}
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		file, err := os.OpenFile(name, os.O_WRONLY, 0) // a device or a pipe is written to and stays what it is
+		if err != nil {
+			return nil, fmt.Errorf("opening the report: %w", err)
+		}
+		r.streams = append(r.streams, file)
+		return file, nil
+	}
 	file, err := os.CreateTemp(filepath.Dir(name), ".keyturn-check-*")
 	if err != nil {
 		return nil, fmt.Errorf("making the report: %w", err)
@@ -180,6 +192,12 @@ func (r *reports) End(s *check.Summary) error {
 	if err := r.each(func(w report.Writer) error { return w.End(s) }); err != nil {
 		return err
 	}
+	for _, file := range r.streams {
+		if err := file.Close(); err != nil {
+			return fmt.Errorf("writing the report: %w", err)
+		}
+	}
+	r.streams = nil
 	for i, file := range r.files {
 		if err := errors.Join(file.Sync(), file.Close()); err != nil {
 			return fmt.Errorf("writing the report: %w", err)
@@ -199,11 +217,14 @@ func (r *reports) discard() {
 			_ = c.Close()
 		}
 	}
+	for _, file := range r.streams {
+		_ = file.Close()
+	}
 	for _, file := range r.files {
 		_ = file.Close()
 		_ = os.Remove(file.Name())
 	}
-	r.files = nil
+	r.files, r.streams = nil, nil
 }
 
 func readBaseline(path string) (*check.Baseline, error) {

@@ -38,13 +38,13 @@ func newCheckMetrics() *checkMetrics {
 	m := &checkMetrics{
 		registry: prometheus.NewRegistry(),
 		findings: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "keyturn_check_findings", Help: "Findings of the last run, those that a baseline accepts left out.",
+			Name: "keyturn_check_findings", Help: "Findings of the last complete run, those that a baseline accepts left out.",
 		}, []string{"check", "severity", "status"}),
-		keys:   gauge("keys", "Keys that the last run looked at."),
+		keys:   gauge("keys", "Keys that the last complete run looked at."),
 		last:   gauge("last_run_timestamp_seconds", "When the last run ended, real time."),
 		took:   gauge("run_duration_seconds", "How long the last run took."),
 		unread: gauge("errors", "What the last run could not read beyond single keys."),
-		price:  gauge("price_usd_per_month", "What AWS charges each month for the keys that the last run looked at."),
+		price:  gauge("price_usd_per_month", "What AWS charges each month for the keys that the last complete run looked at."),
 		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keyturn_check_runs_total", Help: "Runs by how they ended.",
 		}, []string{"result"}),
@@ -63,6 +63,12 @@ func (m *checkMetrics) ran(r check.Report, took time.Duration, err error) {
 		result = "incomplete"
 	}
 	m.runs.WithLabelValues(result).Inc()
+	m.unread.Set(float64(len(r.Summary.Errors)))
+	m.took.Set(took.Seconds())
+	m.last.SetToCurrentTime()
+	if result != "complete" {
+		return // what it did not see has not gone away: an alert must not end because nobody could look
+	}
 	for _, c := range r.Summary.Checks {
 		for _, status := range check.Statuses() {
 			n := c.Counts[status]
@@ -73,10 +79,7 @@ func (m *checkMetrics) ran(r check.Report, took time.Duration, err error) {
 		}
 	}
 	m.keys.Set(float64(r.Summary.Keys))
-	m.unread.Set(float64(len(r.Summary.Errors)))
 	m.price.Set(float64(r.Summary.Prices.MonthlyCents) / 100)
-	m.took.Set(took.Seconds())
-	m.last.SetToCurrentTime()
 }
 
 // serveFindings serves the last report until ctx ends. With a token every caller but that of /healthz has to show it; without, only

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"os"
 	"slices"
 	"time"
 
@@ -45,7 +48,7 @@ func (f *checkFlags) target(ctx context.Context) (*checkTarget, error) {
 			return nil, err
 		}
 	}
-	t := &checkTarget{connection: c, regions: slices.Compact(slices.Clone(f.regions))}
+	t := &checkTarget{connection: c, regions: distinct(f.regions)}
 	if len(t.regions) == 0 {
 		t.regions = []string{c.cfg.Region}
 	}
@@ -59,6 +62,9 @@ func (f *checkFlags) target(ctx context.Context) (*checkTarget, error) {
 	} else if check.ErrorCode(err) == "" && ctx.Err() == nil { // no answer, or not one: the next call would end so, too
 		return nil, c.explain(err)
 	}
+	if f.withIAM && c.endpoint != "" && (os.Getenv("AWS_ENDPOINT_URL_IAM") == "" || os.Getenv("AWS_ENDPOINT_URL_CLOUDTRAIL") == "") {
+		return nil, withHint(usagef("--with-iam at the endpoint %s would ask AWS about an account that is not there", c.endpoint), "set AWS_ENDPOINT_URL_IAM and AWS_ENDPOINT_URL_CLOUDTRAIL")
+	}
 	if c.endpoint != "" {
 		t.shift = t.clockShift(ctx)
 	}
@@ -66,6 +72,16 @@ func (f *checkFlags) target(ctx context.Context) (*checkTarget, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// distinct returns the list without repetitions, in its order.
+func distinct(list []string) (out []string) {
+	for _, s := range list {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // sts returns a client of STS, which keyturn serves at the endpoint of its KMS.
@@ -103,7 +119,41 @@ func (t *checkTarget) dial(region string) (*kms.Client, error) {
 			o.BaseEndpoint = &t.endpoint
 		}
 		o.Retryer = unthrottled()
+		o.HTTPClient = patient{o.HTTPClient}
 	}), nil
+}
+
+// callTimeout bounds one attempt of a call: an endpoint that takes requests and never answers must not hold a check for ever.
+const callTimeout = 30 * time.Second
+
+// patient gives up on an answer after callTimeout.
+type patient struct{ kms.HTTPClient }
+
+// Do implements kms.HTTPClient.
+func (p patient) Do(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeoutCause(r.Context(), callTimeout, fmt.Errorf("no answer within %s", callTimeout))
+	resp, err := p.HTTPClient.Do(r.WithContext(ctx))
+	if err != nil {
+		cancel()
+		if cause := context.Cause(ctx); cause != nil && r.Context().Err() == nil {
+			err = cause
+		}
+		return resp, err
+	}
+	resp.Body = &ending{resp.Body, cancel}
+	return resp, nil
+}
+
+// ending releases a request's context when its answer has been read.
+type ending struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+// Close implements io.Closer.
+func (e *ending) Close() error {
+	defer e.cancel()
+	return e.ReadCloser.Close()
 }
 
 // unthrottled is the SDK's retryer but for throttling, which the check's limiter has to see.

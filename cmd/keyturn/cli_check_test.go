@@ -22,6 +22,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/check"
@@ -82,6 +84,10 @@ func TestCheckUnreadable(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &r); err != nil || len(r.Findings) != 2 || r.Findings[0].Status != check.Error || r.Findings[0].Error != "AccessDeniedException" || r.Findings[1].Status != check.Fail {
 		t.Errorf("%v, %s", err, out)
 	}
+	// A plan that could not be made is no empty plan.
+	if out, errs, err := printed(t, "check", "--endpoint", f.url, "--check", "rotation-enabled", "--fix", "--dry-run"); err == nil || errors.As(err, new(findingsError)) || !strings.Contains(errs, "1 verdicts") || !strings.Contains(out, "enable-key-rotation") {
+		t.Errorf("dry run: %v, %s, %s", err, out, errs)
+	}
 	// A list that cannot be read at all.
 	f.mu.Lock()
 	f.answers["ListKeys"] = denied
@@ -89,6 +95,32 @@ func TestCheckUnreadable(t *testing.T) {
 	out, _, err = printed(t, "check", "--endpoint", f.url, "--check", "rotation-enabled", "--format", "json")
 	if err == nil || errors.As(err, new(findingsError)) || !strings.Contains(out, `"code":"AccessDeniedException"`) {
 		t.Errorf("%v, %s", err, out)
+	}
+	for _, format := range []string{"csv", "ocsf", "asff"} { // they have findings only, and must not look clean
+		if out, _, err := printed(t, "check", "--endpoint", f.url, "--check", "rotation-enabled", "--format", format); err == nil || !strings.Contains(out, "ListKeys could not be read") {
+			t.Errorf("%s: %v, %s", format, err, out)
+		}
+	}
+}
+
+// A report that goes to a device or a pipe is written to it, and leaves it what it is.
+func TestCheckOutputInPlace(t *testing.T) {
+	clientEnvironment(t)
+	s := startDev(t, "")
+	dir := t.TempDir()
+	link, target := filepath.Join(dir, "link"), filepath.Join(dir, "target")
+	if err := os.Symlink(target, link); err != nil {
+		t.Skip(err)
+	}
+	if err := os.WriteFile(target, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := printed(t, "check", "--endpoint", s.URL, "--format", "json", "--output", link); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(target)
+	if info, statErr := os.Lstat(link); err != nil || !strings.HasPrefix(string(text), `{"version":1`) || statErr != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v; its target holds %.40s, %v", info, statErr, text, err)
 	}
 }
 
@@ -233,6 +265,74 @@ func TestWatchServes(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// An incomplete run leaves the metrics of findings as they were: an alert must not end because nobody could look.
+func TestWatchIncomplete(t *testing.T) {
+	report, _ := checkReport()
+	m := newCheckMetrics()
+	m.ran(report, time.Second, nil)
+	blind := report
+	blind.Summary = &check.Summary{Counts: map[check.Status]int{}, Errors: []check.RunError{{Call: "ListKeys"}}, Checks: []check.CheckCount{{Check: "rotation-enabled", Severity: check.Medium}}}
+	m.ran(blind, time.Second, nil)
+	for what, c := range map[string]struct {
+		got  prometheus.Collector
+		want float64
+	}{
+		"failures":        {m.findings.WithLabelValues("rotation-enabled", "medium", "FAIL"), 1},
+		"keys":            {m.keys, 7},
+		"errors":          {m.unread, 1},
+		"complete runs":   {m.runs.WithLabelValues("complete"), 1},
+		"incomplete runs": {m.runs.WithLabelValues("incomplete"), 1},
+	} {
+		if got := testutil.ToFloat64(c.got); got != c.want {
+			t.Errorf("%s: %v, want %v", what, got, c.want)
+		}
+	}
+}
+
+// What the webhook has not taken outlives the process.
+func TestWebhookWaits(t *testing.T) {
+	report, changes := checkReport()
+	m, err := check.NewMonitor(check.MonitorConfig{
+		Now: func(context.Context) time.Time { return time.Now() },
+		Scan: func(context.Context, func(*check.Finding) error) (check.Run, *check.Summary, error) {
+			return check.Run{}, report.Summary, nil
+		},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.RunOnce(t.Context())
+	m.SetUndelivered(changes)
+	var saved bytes.Buffer
+	if err := m.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	again, err := check.NewMonitor(check.MonitorConfig{}, &saved)
+	if err != nil || len(again.Report().Undelivered) != 1 || again.Report().Undelivered[0].Finding.ID != "f1" {
+		t.Errorf("%+v, %v", again, err)
+	}
+}
+
+// A file of findings that cannot be read is put aside, and the server starts.
+func TestServerChecksDamaged(t *testing.T) {
+	for _, damage := range []string{"", "{", `{"version":9}`} {
+		dir := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(dir, checkDir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, checkDir, "111122223333.json")
+		if err := os.WriteFile(path, []byte(damage), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := &serverChecks{every: 24 * time.Hour, regions: []string{"us-east-1"}, accounts: []string{"111122223333"}, settings: check.DefaultSettings()}
+		s := startDev(t, dir, func(a *appConfig) { a.Checks = c })
+		if _, err := os.Stat(path + ".damaged"); err != nil || c.report("111122223333") != nil {
+			t.Errorf("%q: %v", damage, err)
+		}
+		s.stop()
 	}
 }
 

@@ -102,16 +102,20 @@ func (c *checker) watch() error {
 			for _, e := range r.Summary.Errors {
 				log.Warn("not everything could be read", "region", e.Region, "call", e.Call, "code", e.Code, "detail", e.Detail)
 			}
+			hook.post(ctx, r, changes, metrics)
+			monitor.SetUndelivered(hook.undelivered()) // saved with the rest: what the webhook has not taken outlives this process
 			if f.state != "" {
 				if err := replaceFile(f.state, 0o600, monitor.Save); err != nil {
 					log.Error("the state could not be written", "file", f.state, "error", err)
 				}
 			}
-			hook.post(ctx, r, changes, metrics)
 		},
 	})
 	if err != nil {
 		return err
+	}
+	if r := monitor.Report(); r != nil && hook != nil {
+		hook.waiting = r.Undelivered
 	}
 	ctx, cancel := context.WithCancel(c.cmd.Context())
 	defer cancel()

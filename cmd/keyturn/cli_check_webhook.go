@@ -109,6 +109,14 @@ func (w *webhook) post(ctx context.Context, r check.Report, changes []check.Tran
 	}
 }
 
+// undelivered returns the changes that wait.
+func (w *webhook) undelivered() []check.Transition {
+	if w == nil {
+		return nil
+	}
+	return w.waiting
+}
+
 // deliver posts a message, several times if it has to.
 func (w *webhook) deliver(ctx context.Context, body []byte) (err error) {
 	wait := w.backoff

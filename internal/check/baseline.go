@@ -30,7 +30,7 @@ type BaselineEntry struct {
 }
 
 const (
-	maxBaseline     = 16 << 20 // bytes
+	maxBaseline     = 256 << 20 // bytes: a million entries
 	baselineVersion = 1
 )
 

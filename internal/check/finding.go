@@ -96,7 +96,8 @@ type Run struct {
 // Summary is what a report says after the last finding.
 type Summary struct {
 	Finished time.Time      `json:"finished"`
-	Keys     int            `json:"keys"` // listed
+	Keys     int            `json:"keys"`           // listed
+	Gone     int            `json:"gone,omitempty"` // of those, that were not there any more when they were to be read
 	Counts   map[Status]int `json:"counts"`
 	Accepted int            `json:"accepted"` // failures that the baseline accepts, also in Counts
 	Checks   []CheckCount   `json:"checks"`   // in the order of All; only those that ran

@@ -13,8 +13,8 @@ import (
 func planOf(t *testing.T, a *fakeAccountKeys, days int, regions ...string) *Plan {
 	t.Helper()
 	s := scanOf(a, regions...)
-	s.Checks = FixableChecks()
-	p := &Plan{Days: days, CLI: []string{"--profile", "audit"}}
+	s.Checks = Fixable(All())
+	p := &Plan{Days: days, Regions: regions, CLI: []string{"--profile", "audit"}}
 	list, _ := findings(t, s)
 	for _, f := range list {
 		p.Add(f)
@@ -68,6 +68,25 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// A primary elsewhere is not changed behind the back of whoever named the regions, and an ARN that is none is not run.
+func TestPlanElsewhere(t *testing.T) {
+	a := newFake(2, "us-east-1", "eu-west-1")
+	for i, k := range a.regions["eu-west-1"] {
+		k.Rotation = &Rotation{}
+		k.Key.Role, k.Key.Primary = RoleReplica, a.key("us-east-1", i).Key.ARN
+	}
+	a.key("eu-west-1", 1).Key.Primary = "file:///etc/passwd"
+	p := planOf(t, a, 180, "eu-west-1")
+	if len(p.Changes) != 0 || !slices.Equal(p.Elsewhere, []string{a.key("us-east-1", 0).Key.ARN}) {
+		t.Errorf("%+v, elsewhere %v", p.Changes, p.Elsewhere)
+	}
+	for _, arn := range []string{"", "arn:aws:kms:us-east-1:" + fakeAccount + ":alias/a", "arn:aws:kms:eu-west-1:" + fakeAccount + ":key/a", "arn:aws:kms:us-east-1:1:key/a", "arn:aws:kms:us-east-1:" + fakeAccount + ":key/", "arn:aws:kms:us-east-1:" + fakeAccount + ":key/a b"} {
+		if wellFormed(arn, fakeAccount, "us-east-1") {
+			t.Errorf("%q is taken", arn)
+		}
+	}
+}
+
 // A change that fails does not stop the others, and each says what became of it.
 func TestApplyPartly(t *testing.T) {
 	a := newFake(20, "us-east-1")
@@ -98,7 +117,7 @@ func TestApplyPartly(t *testing.T) {
 	}
 }
 
-// When it is interrupted, what was done, what was not, and what nobody knows are told apart.
+// When it is interrupted, what was begun ends; what was done, what was not, and what nobody knows are told apart.
 func TestApplyInterrupted(t *testing.T) {
 	a := newFake(10, "us-east-1")
 	for i := range 10 {
@@ -118,7 +137,7 @@ func TestApplyInterrupted(t *testing.T) {
 	for _, c := range p.Changes {
 		got = append(got, fmt.Sprint(c.Done, " ", c.Error))
 	}
-	for i, want := range []string{"true ", "true ", "true ", "true ", "false interrupted; it may have been done all the same", "false not tried", "false not tried", "false not tried", "false not tried", "false not tried"} {
+	for i, want := range []string{"true ", "true ", "true ", "true ", "false it may have been done all the same: canceled", "false not tried", "false not tried", "false not tried", "false not tried", "false not tried"} {
 		if got[i] != want {
 			t.Errorf("%d: %q, want %q", i, got[i], want)
 		}

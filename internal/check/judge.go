@@ -24,11 +24,11 @@ type place struct {
 const notFound = "NotFoundException"
 
 // judge reads one key as far as the checks need it, and returns their findings. A key that is gone has none.
-func (p *place) judge(ctx context.Context, ref KeyRef) []*Finding {
+func (p *place) judge(ctx context.Context, ref KeyRef) (findings []*Finding, gone bool) {
 	f := &Facts{Now: p.now, Account: accountOf(ref.ARN), Region: p.region, Errors: map[Call]error{}, IAM: p.iam}
 	key, err := p.src.Describe(ctx, ref.ID)
 	if ErrorCode(err) == notFound {
-		return nil
+		return nil, true
 	}
 	if err != nil {
 		f.Errors[DescribeKey] = err
@@ -71,11 +71,10 @@ func (p *place) judge(ctx context.Context, ref KeyRef) []*Finding {
 	if open && !needs[ListAliases] {
 		_ = f.readAliases(ctx, p.src) // for the reader, who knows keys by their aliases; without them there is the ID
 	}
-	findings := make([]*Finding, 0, len(questions))
 	for i, q := range questions {
 		findings = append(findings, f.finding(q.check, verdicts[i]))
 	}
-	return findings
+	return findings, false
 }
 
 // ask returns the check's verdict; ERROR if something it rests on could not be read.
@@ -85,6 +84,17 @@ func (c *Check) ask(f *Facts, s *Settings) Verdict {
 			return verdict(Error, "%s could not be read: %v", call, err)
 		}
 	}
+	return c.eval(f, s)
+}
+
+// eval judges, and makes ERROR of a check that panics: one key that it cannot cope with must not cost the verdicts of all the others,
+// nor the server that it runs in.
+func (c *Check) eval(f *Facts, s *Settings) (v Verdict) {
+	defer func() {
+		if p := recover(); p != nil {
+			v = verdict(Error, "The check failed on what was read of this key: %v. Please report it.", p)
+		}
+	}()
 	return c.Eval(f, s)
 }
 

@@ -26,7 +26,7 @@ const (
 	firstLimit         = 8
 	maxThrottled       = 10 // attempts of one call
 	firstBackoff       = 200 * time.Millisecond
-	maxBackoff         = 20 * time.Second
+	maxBackoff         = 5 * time.Second
 )
 
 // NewLimiter returns a Limiter that never lets more than max calls run at once; 0 stands for DefaultConcurrency.

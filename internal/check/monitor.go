@@ -3,8 +3,10 @@ package check
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -36,6 +38,8 @@ type Report struct {
 	Open     []Tracked `json:"open"`
 	Full     bool      `json:"truncated,omitempty"` // there are more open findings than are kept
 	Resolved []Tracked `json:"resolved"`            // the newest first
+	// Undelivered are changes that somebody wants and has not got yet, see SetUndelivered.
+	Undelivered []Transition `json:"undelivered,omitempty"`
 }
 
 const (
@@ -53,8 +57,11 @@ func NewMonitor(c MonitorConfig, saved io.Reader) (*Monitor, error) {
 	if err := json.NewDecoder(io.LimitReader(saved, maxStateSize)).Decode(&r); err != nil {
 		return nil, fmt.Errorf("what earlier runs found is not understood: %w", err)
 	}
-	if r.Version != reportVersion || r.Summary == nil {
+	if r.Version != reportVersion {
 		return nil, fmt.Errorf("what earlier runs found has version %d; this keyturn reads version %d", r.Version, reportVersion)
+	}
+	if r.Summary == nil {
+		return nil, errors.New("what earlier runs found is not complete")
 	}
 	n.tracker.restore(&r)
 	n.last = &r
@@ -77,6 +84,17 @@ func (m *Monitor) Report() *Report {
 	return m.last
 }
 
+// SetUndelivered keeps changes in the report, so that Save has them until they are delivered.
+func (m *Monitor) SetUndelivered(changes []Transition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.last != nil {
+		next := *m.last // readers have the old one
+		next.Undelivered = slices.Clone(changes)
+		m.last = &next
+	}
+}
+
 // RunOnce runs the check. A run that ends early, or could not read everything, resolves no finding that it has not seen.
 func (m *Monitor) RunOnce(ctx context.Context) {
 	begin := time.Now()
@@ -92,7 +110,11 @@ func (m *Monitor) RunOnce(ctx context.Context) {
 	m.mu.Unlock()
 	run, summary, err := m.config.Scan(ctx, observe)
 	m.mu.Lock()
-	changes := m.tracker.End(err == nil && len(summary.Errors) == 0)
+	var scope *Run
+	if err == nil && len(summary.Errors) == 0 {
+		scope = &run
+	}
+	changes := m.tracker.End(scope)
 	r := &Report{Version: reportVersion, Run: run, Summary: summary, Resolved: m.tracker.Resolved()}
 	r.Open, r.Full = m.tracker.Open()
 	m.last = r

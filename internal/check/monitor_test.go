@@ -11,19 +11,26 @@ import (
 	"time"
 )
 
+// fakeRun is what the runs of these tests are about.
+var fakeRun = Run{Account: fakeAccount, Regions: []string{"us-east-1"}, Checks: []string{"rotation-enabled"}}
+
 // observed runs a tracker once over findings given as "id status".
 func observed(t *Tracker, now time.Time, complete bool, given ...string) []string {
 	t.Begin(now)
 	for _, g := range given {
 		id, status, _ := strings.Cut(g, " ")
-		f := &Finding{ID: id, Check: "rotation-enabled", Severity: Medium, Status: Status(status), LastSeen: now}
+		f := &Finding{ID: id, Check: "rotation-enabled", Severity: Medium, Status: Status(status), LastSeen: now, Resource: Resource{Account: fakeAccount, Region: "us-east-1"}}
 		if status == "ACCEPTED" {
 			f.Status, f.Accepted = Fail, &Acceptance{}
 		}
 		t.Observe(f)
 	}
 	var changes []string
-	for _, c := range t.End(complete) {
+	var scope *Run
+	if complete {
+		scope = &fakeRun
+	}
+	for _, c := range t.End(scope) {
 		changes = append(changes, c.Change+" "+c.Finding.ID+" "+string(c.Finding.Status))
 	}
 	return changes
@@ -66,6 +73,22 @@ func TestTracker(t *testing.T) {
 	}
 }
 
+// What another run would have seen is not resolved by this one.
+func TestTrackerScope(t *testing.T) {
+	for name, other := range map[string]Run{
+		"region":  {Account: fakeAccount, Regions: []string{"eu-west-1"}, Checks: fakeRun.Checks},
+		"check":   {Account: fakeAccount, Regions: fakeRun.Regions, Checks: []string{"key-enabled"}},
+		"account": {Account: "444455556666", Regions: fakeRun.Regions, Checks: fakeRun.Checks},
+	} {
+		tr := NewTracker()
+		observed(tr, ruleNow, true, "a FAIL")
+		tr.Begin(ruleNow)
+		if changes := tr.End(&other); len(changes) > 0 {
+			t.Errorf("another %s: %+v", name, changes)
+		}
+	}
+}
+
 // What a tracker keeps is bounded, and it says so.
 func TestTrackerBounded(t *testing.T) {
 	tr := NewTracker()
@@ -92,7 +115,7 @@ func monitorOf(t *testing.T, a *fakeAccountKeys, saved []byte, notes *[]string) 
 			s := scanOf(a, "us-east-1")
 			s.Settings.Checks = []string{"rotation-enabled"}
 			summary, err := s.Run(ctx, emit)
-			return Run{Account: fakeAccount}, summary, err
+			return fakeRun, summary, err
 		},
 		After: func(_ context.Context, r Report, changes []Transition, _ time.Duration, err error) {
 			note := fmt.Sprintf("%d open", len(r.Open))

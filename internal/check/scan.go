@@ -21,8 +21,10 @@ type Scan struct {
 	Progress func(done int)                  // called after each key, from one goroutine; may be nil
 }
 
-// maxErrors bounds the errors that a summary lists.
-const maxErrors = 100
+const (
+	maxErrors = 100     // that a summary lists
+	maxPages  = 100_000 // of a list of keys
+)
 
 // Run reads every key of the regions and gives emit each finding, in the order of regions, keys and checks, whatever was read first.
 // What could not be read is in the findings and the summary; the error is emit's own, or the end of ctx, and even then there is a
@@ -104,6 +106,7 @@ func (r *run) fault(region, call string, err error) {
 type job struct {
 	ref      KeyRef
 	findings []*Finding
+	gone     bool // it was listed, and then not there
 	judged   chan struct{}
 }
 
@@ -136,7 +139,7 @@ func (r *run) region(ctx context.Context, region string) error {
 	for range r.Limiter.max {
 		workers.Go(func() {
 			for j := range queue {
-				j.findings = place.judge(ctx, j.ref)
+				j.findings, j.gone = place.judge(ctx, j.ref)
 				close(j.judged)
 			}
 		})
@@ -151,6 +154,9 @@ func (r *run) region(ctx context.Context, region string) error {
 			return ctx.Err() // what was judged since is full of errors that say only this
 		}
 		r.summary.Keys++
+		if j.gone {
+			r.summary.Gone++
+		}
 		for _, f := range j.findings {
 			if err := r.deliver(f); err != nil {
 				return err
@@ -172,7 +178,7 @@ func (r *run) region(ctx context.Context, region string) error {
 // list sends every key to both channels.
 func (p *place) list(ctx context.Context, jobs, queue chan<- *job) error {
 	seen := map[string]bool{}
-	for marker := ""; ; {
+	for marker := ""; len(seen) < maxPages; {
 		page, err := p.src.Keys(ctx, marker)
 		if err != nil {
 			return err
@@ -196,6 +202,7 @@ func (p *place) list(ctx context.Context, jobs, queue chan<- *job) error {
 		seen[page.Next] = true
 		marker = page.Next
 	}
+	return fmt.Errorf("ListKeys has more than %d pages", maxPages)
 }
 
 // deliver counts a finding and hands it on.

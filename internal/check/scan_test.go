@@ -221,6 +221,34 @@ func (c circle) Keys(ctx context.Context, _ string) (KeyPage, error) {
 	return page, err
 }
 
+// A check that panics costs its own verdict on that key and nothing else.
+func TestScanPanic(t *testing.T) {
+	a := newFake(2, "us-east-1")
+	s := scanOf(a, "us-east-1")
+	s.Checks = []*Check{
+		{ID: "rotation-enabled", Severity: Low, Eval: func(f *Facts, _ *Settings) Verdict {
+			if f.Key.ID == "key-0001" {
+				panic("a key it cannot cope with")
+			}
+			return pass("fine")
+		}},
+		ByID("key-enabled"),
+	}
+	list, _ := findings(t, s)
+	if len(list) != 4 || list[0].Status != Pass || list[2].Status != Error || list[2].Error != "Unreadable" || list[3].Status != Pass {
+		t.Errorf("%+v", list)
+	}
+}
+
+// A key that was listed and is gone is counted.
+func TestScanGone(t *testing.T) {
+	a := newFake(3, "us-east-1")
+	a.key("us-east-1", 1).fails[DescribeKey] = codeError("NotFoundException")
+	if list, summary := findings(t, scanOf(a, "us-east-1")); summary.Gone != 1 || summary.Keys != 3 || len(list)%2 != 0 {
+		t.Errorf("%+v", summary)
+	}
+}
+
 // Replicas are read in their regions; one that is not there, or not readable, is told.
 func TestScanReplicas(t *testing.T) {
 	a := newFake(1, "us-east-1", "eu-west-1")

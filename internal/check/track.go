@@ -88,14 +88,13 @@ func (t *Tracker) resolve(f *Tracked) {
 	t.resolved = t.resolved[max(0, len(t.resolved)-maxResolved):]
 }
 
-// End ends the run and returns what changed, by finding ID within each kind. Findings that a complete run has not seen are resolved:
-// their keys are gone. What an incomplete run has not seen stays as it was.
-func (t *Tracker) End(complete bool) []Transition {
-	if complete {
-		for _, id := range slices.Sorted(maps.Keys(t.open)) {
-			if !t.seen[id] {
-				t.resolve(t.open[id])
-			}
+// End ends the run and returns what changed, by finding ID within each kind. scope is what a complete run was about: findings in it that
+// the run has not seen are resolved, their keys are gone. A run that could not read everything has none, and what it has not seen stays
+// as it was.
+func (t *Tracker) End(scope *Run) []Transition {
+	for _, id := range slices.Sorted(maps.Keys(t.open)) {
+		if f := t.open[id]; !t.seen[id] && scope.covers(&f.Finding) {
+			t.resolve(f)
 		}
 	}
 	changes := t.changes
@@ -104,6 +103,11 @@ func (t *Tracker) End(complete bool) []Transition {
 		return cmp.Or(cmp.Compare(a.Change, b.Change), cmp.Compare(a.Finding.ID, b.Finding.ID))
 	})
 	return changes
+}
+
+// covers tells whether a run would have seen a finding, were it still there.
+func (r *Run) covers(f *Finding) bool {
+	return r != nil && slices.Contains(r.Regions, f.Resource.Region) && slices.Contains(r.Checks, f.Check) && (r.Account == "" || r.Account == f.Resource.Account)
 }
 
 // Open returns the open findings, the worst first. full: there are more than are kept.

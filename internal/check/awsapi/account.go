@@ -21,6 +21,9 @@ import (
 	"github.com/keyturn/keyturn/internal/record"
 )
 
+// maxEventPages bounds the events of a region, 50 a page.
+const maxEventPages = 20_000
+
 // eventHistory is how far back CloudTrail's event history goes.
 const eventHistory = 90 * 24 * time.Hour
 
@@ -128,7 +131,10 @@ func (a *Account) RotationEvents(ctx context.Context, region string) (map[string
 		StartTime:        aws.Time(a.now().Add(-eventHistory)), MaxResults: aws.Int32(50),
 	}, func(o *cloudtrail.LookupEventsPaginatorOptions) { o.StopOnDuplicateToken = true })
 	events := map[string][]check.Event{}
-	for pages.HasMorePages() {
+	for n := 0; pages.HasMorePages(); n++ {
+		if n == maxEventPages {
+			return nil, fmt.Errorf("LookupEvents: the list has more than %d pages", maxEventPages)
+		}
 		out, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err

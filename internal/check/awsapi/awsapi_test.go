@@ -177,6 +177,27 @@ func TestOlderEndpoints(t *testing.T) {
 	}
 }
 
+// What rotation status AWS has of keys that cannot rotate is none, and that is off; of one that can it is an error. A page that says
+// there is more must say where. Who manages a key is taken for the customer where nobody says.
+func TestOddAnswers(t *testing.T) {
+	s := keys(t, map[string]func(string) (int, string){
+		"GetKeyRotationStatus": refused("UnsupportedOperationException"), "ListKeys": always(`{"Keys":[],"Truncated":true}`),
+		"DescribeKey": always(`{"KeyMetadata":{"KeyId":"k1","CustomerMasterKeySpec":"SYMMETRIC_DEFAULT"}}`),
+	})
+	if r, err := s.Rotation(t.Context(), &check.Key{ID: "k1", Spec: check.SpecSymmetric, Origin: check.OriginExternal}); err != nil || r.Enabled {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := s.Rotation(t.Context(), &check.Key{ID: "k1", Spec: check.SpecSymmetric, Origin: check.OriginKMS}); err == nil {
+		t.Error("a key that can rotate")
+	}
+	if _, err := s.Keys(t.Context(), ""); err == nil {
+		t.Error("a list that is cut short")
+	}
+	if k, err := s.Describe(t.Context(), "k1"); err != nil || k.Manager != check.ManagerCustomer || k.Spec != check.SpecSymmetric {
+		t.Errorf("%+v, %v", k, err)
+	}
+}
+
 // Lists that never end are errors.
 func TestEndlessLists(t *testing.T) {
 	s := keys(t, map[string]func(string) (int, string){

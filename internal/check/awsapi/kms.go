@@ -4,6 +4,7 @@ package awsapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -58,7 +59,9 @@ func (s *Keys) Keys(ctx context.Context, marker string) (check.KeyPage, error) {
 		page.Keys[i] = check.KeyRef{ID: aws.ToString(k.KeyId), ARN: aws.ToString(k.KeyArn)}
 	}
 	if out.Truncated {
-		page.Next = aws.ToString(out.NextMarker)
+		if page.Next = aws.ToString(out.NextMarker); page.Next == "" {
+			return check.KeyPage{}, errors.New("ListKeys says that there is more, and not where")
+		}
 	}
 	return page, nil
 }
@@ -80,6 +83,9 @@ func (s *Keys) Describe(ctx context.Context, id string) (*check.Key, error) {
 		ValidTo: aws.ToTime(m.ValidTo), Expires: m.ExpirationModel == types.ExpirationModelTypeKeyMaterialExpires,
 		MaterialID: aws.ToString(m.CurrentKeyMaterialId), KeyStore: aws.ToString(m.CustomKeyStoreId),
 	}
+	if k.Manager == "" { // nobody else's, so that nothing is left out
+		k.Manager = check.ManagerCustomer
+	}
 	if k.Spec == "" { // endpoints of before the name was changed
 		//lint:ignore SA1019 deprecated, and all that they have
 		k.Spec = string(m.CustomerMasterKeySpec)
@@ -96,9 +102,12 @@ func (s *Keys) Describe(ctx context.Context, id string) (*check.Key, error) {
 	return k, nil
 }
 
-// Rotation implements check.Source.
+// Rotation implements check.Source. AWS has no status for keys whose origin cannot rotate: theirs is off.
 func (s *Keys) Rotation(ctx context.Context, k *check.Key) (*check.Rotation, error) {
 	out, err := s.client.GetKeyRotationStatus(ctx, &kms.GetKeyRotationStatusInput{KeyId: &k.ID})
+	if !k.RotatesItself() && check.ErrorCode(err) == "UnsupportedOperationException" {
+		return &check.Rotation{}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -115,7 +115,12 @@ func (a *asffWriter) Finding(f *check.Finding) error {
 	return err
 }
 
-func (a *asffWriter) End(*check.Summary) error {
+func (a *asffWriter) End(s *check.Summary) error {
+	for _, f := range unread(a.run, s) {
+		if err := a.Finding(f); err != nil {
+			return err
+		}
+	}
 	a.w.WriteString("\n]\n")
 	return a.w.Flush()
 }
@@ -166,6 +171,10 @@ func (a *asffWriter) resource(r *check.Resource) asffResource {
 	switch a.run.Partition { // others the format does not know
 	case "aws", "aws-cn", "aws-us-gov":
 		out.Partition = a.run.Partition
+	}
+	if r.Type == accountResource {
+		out.Id = solid("AWS::::Account:"+r.Account, asffIDLimit)
+		return out
 	}
 	out.Details = &asffDetails{AwsKmsKey: asffKey{AWSAccountId: filled(r.Account), KeyId: filled(r.ID), KeyManager: filled(r.Manager),
 		KeyState: filled(r.State), Origin: filled(r.Origin)}}

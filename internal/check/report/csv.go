@@ -123,7 +123,12 @@ func (c *csvWriter) Finding(f *check.Finding) error {
 	return c.csv.Write(c.row)
 }
 
-func (c *csvWriter) End(*check.Summary) error {
+func (c *csvWriter) End(s *check.Summary) error {
+	for _, f := range unread(c.run, s) {
+		if err := c.Finding(f); err != nil {
+			return err
+		}
+	}
 	c.csv.Flush()
 	if err := c.csv.Error(); err != nil {
 		return err
@@ -131,11 +136,11 @@ func (c *csvWriter) End(*check.Summary) error {
 	return c.w.Flush()
 }
 
-// cell keeps a spreadsheet from taking text for a formula: an apostrophe in front makes it text. NUL ends a cell in some readers, and
-// what is not UTF-8 breaks others.
+// cell keeps a spreadsheet from taking text for a formula: an apostrophe in front makes it text. What could steer a terminal, or the
+// reader's eye, is replaced.
 func cell(s string) string {
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
+	formula := s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0]))
+	if s = clean(s); formula {
 		return "'" + s
 	}
 	return s

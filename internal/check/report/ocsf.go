@@ -123,7 +123,12 @@ func (o *ocsfWriter) Finding(f *check.Finding) error {
 	return err
 }
 
-func (o *ocsfWriter) End(*check.Summary) error {
+func (o *ocsfWriter) End(s *check.Summary) error {
+	for _, f := range unread(o.run, s) {
+		if err := o.Finding(f); err != nil {
+			return err
+		}
+	}
 	o.w.WriteString("\n]\n")
 	return o.w.Flush()
 }

@@ -221,7 +221,12 @@ func (t *tableWriter) summary(s *check.Summary) {
 		t.line("", fmt.Sprintf("%s accepted by the baseline.", count(s.Accepted, "failure")))
 	}
 	if len(s.Expired) > 0 {
-		t.wrap("", fmt.Sprintf("%s of the baseline no longer holds: %s", count(len(s.Expired), "acceptance"), clean(strings.Join(s.Expired, ", "))))
+		const most = 10
+		ids := clean(strings.Join(s.Expired[:min(most, len(s.Expired))], ", "))
+		if len(s.Expired) > most {
+			ids += ", ..."
+		}
+		t.wrap("", fmt.Sprintf("%s of the baseline expired: %s", count(len(s.Expired), "acceptance"), ids))
 	}
 	color := green
 	if t.failed > 0 || s.Counts[check.Error]+len(s.Errors) > 0 {
