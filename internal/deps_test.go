@@ -20,6 +20,7 @@ var allowed = map[string]string{
 	// Leaves.
 	"internal/api":             "",
 	"internal/audit":           "",
+	"internal/authz":           "internal/policy",
 	"internal/clock":           "",
 	"internal/cms":             "",
 	"internal/egress":          "",
@@ -78,6 +79,7 @@ var banned = map[string][]string{
 	"internal/sts":      {"net/http", module + "internal/store/"},
 	"internal/schedule": {"net/http", module + "internal/store/"},
 	"internal/policy":   {"net/http", "os/exec"},
+	"internal/authz":    {"net/http", "os/exec"},
 	"internal/check":    {"net/http", "os/exec"},
 	"internal/keys":     {"net/http", "os/exec", "log"},
 	"internal/xaes":     {"net/http", "os/exec", "log"},
