@@ -111,7 +111,7 @@ func TestOperations(t *testing.T) {
 	}
 	var table bytes.Buffer
 	fmt.Fprintf(&table, "# Operations\n\nMade by TestOperations; `go test ./internal/kms -run TestOperations -update` writes it anew.\n\n")
-	fmt.Fprintf(&table, "| operation | built | kind | actions | audited members | errors of the model |\n| --- | --- | --- | --- | --- | --- |\n")
+	fmt.Fprintf(&table, "| operation | built | kind | actions | condition keys of its own | audited members | errors of the model |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	ops, requests := everyOperation(t)
 	var rows []string
 	for i, op := range ops {
@@ -128,11 +128,12 @@ func TestOperations(t *testing.T) {
 		if op.Kind != service.Internal {
 			model = strings.Join(errorsOf[op.Service+"."+op.Name], ", ")
 		}
-		rows = append(rows, fmt.Sprintf("| %s.%s | %s | %s | %s | %s | %s |\n", op.Service, op.Name, built, kind, strings.Join(op.Actions, ", "), members, model))
+		rows = append(rows, fmt.Sprintf("| %s.%s | %s | %s | %s | %s | %s | %s |\n",
+			op.Service, op.Name, built, kind, strings.Join(op.Actions, ", "), strings.Join(op.CondKeys, ", "), members, model))
 	}
 	slices.Sort(rows)
 	for _, row := range rows {
-		table.WriteString(strings.ReplaceAll(row, "|  |", "| |"))
+		table.WriteString(strings.ReplaceAll(strings.ReplaceAll(row, "|  |", "| |"), "|  |", "| |"))
 	}
 	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {

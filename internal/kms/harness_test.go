@@ -47,8 +47,9 @@ type bench struct {
 	runner *schedule.Runner
 	caller *service.Caller
 
-	mu   sync.Mutex
-	real time.Time // guarded by mu
+	mu    sync.Mutex
+	real  time.Time                    // guarded by mu
+	asked func(*service.Authorization) // guarded by mu; sees every question to the authorizer
 }
 
 func newBench(t checker, c kms.Config) *bench {
@@ -65,7 +66,7 @@ func newBench(t checker, c kms.Config) *bench {
 	quiet := slog.New(slog.DiscardHandler)
 	b.p, err = service.New(ctx, service.Config{
 		Store: b.sealed, Keyring: b.sealed.Keyring(), Clock: b.clock, Audit: b.sink, NodeID: "n1", Log: quiet,
-		Authorize: service.OwnAccount, Exclusive: true,
+		Authorize: b.authorize, Exclusive: true,
 	})
 	if err != nil {
 		t.Fatalf("making the pipeline: %v", err)
@@ -90,6 +91,22 @@ func testBench(t testing.TB) *bench {
 	b := newBench(t, kms.Config{})
 	t.Cleanup(func() { b.close(t) })
 	return b
+}
+
+func (b *bench) authorize(a *service.Authorization) error {
+	b.mu.Lock()
+	asked := b.asked
+	b.mu.Unlock()
+	if asked != nil {
+		asked(a)
+	}
+	return service.OwnAccount(a)
+}
+
+func (b *bench) onAsked(asked func(*service.Authorization)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked = asked
 }
 
 func (b *bench) realNow() time.Time {

@@ -3,6 +3,7 @@ package kms
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -102,6 +103,14 @@ func validity(model api.Opt[api.ExpirationModelType], validTo api.Opt[time.Time]
 		return time.Time{}, api.Errorf(api.ValidationException, "The validTo date must be at most 365 days in the future")
 	}
 	return validTo.V, nil
+}
+
+// unixTime is a time as kms:ValidTo has it, in seconds since 1970 with a fraction where there is one; "" for none.
+func unixTime(t api.Opt[time.Time]) string {
+	if !t.Set {
+		return ""
+	}
+	return strconv.FormatFloat(float64(t.V.UnixMilli())/1000, 'f', -1, 64)
 }
 
 func expiresOf(i *record.Import) time.Time {

@@ -2,6 +2,7 @@ package kms
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
@@ -10,9 +11,17 @@ import (
 )
 
 func (k *KMS) deriveSharedSecret() *service.Op {
+	conds := slices.Concat(
+		conditions[api.DeriveSharedSecretRequest]{
+			requestAlias(func(q *api.DeriveSharedSecretRequest) string { return q.KeyId.V }),
+			text("kms:KeyAgreementAlgorithm", func(q *api.DeriveSharedSecretRequest) api.KeyAgreementAlgorithmSpec { return q.KeyAgreementAlgorithm.V }),
+		},
+		recipientConditions(k, func(q *api.DeriveSharedSecretRequest) *api.RecipientInfo { return q.Recipient }),
+	)
 	return service.Def[api.DeriveSharedSecretRequest, api.DeriveSharedSecretResponse]{
 		Name: "DeriveSharedSecret", Kind: service.Crypto,
 		Actions: []string{"kms:DeriveSharedSecret"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:DeriveSharedSecret", anyForm, func(q *api.DeriveSharedSecretRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.DeriveSharedSecretRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -62,9 +71,13 @@ func encapsulation(operation string, algorithm api.EncapsulationAlgorithmSpec) u
 }
 
 func (k *KMS) encapsulate() *service.Op {
+	conds := conditions[api.EncapsulateRequest]{
+		requestAlias(func(q *api.EncapsulateRequest) string { return q.KeyId.V }),
+	}
 	return service.Def[api.EncapsulateRequest, api.EncapsulateResponse]{
 		Name: "Encapsulate", Kind: service.Crypto,
 		Actions: []string{"kms:Encapsulate"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:Encapsulate", anyForm, func(q *api.EncapsulateRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.EncapsulateRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -94,9 +107,13 @@ func (k *KMS) encapsulate() *service.Op {
 }
 
 func (k *KMS) decapsulate() *service.Op {
+	conds := conditions[api.DecapsulateRequest]{
+		requestAlias(func(q *api.DecapsulateRequest) string { return q.KeyId.V }),
+	}
 	return service.Def[api.DecapsulateRequest, api.DecapsulateResponse]{
 		Name: "Decapsulate", Kind: service.Crypto,
 		Actions: []string{"kms:Decapsulate"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:Decapsulate", anyForm, func(q *api.DecapsulateRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.DecapsulateRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)

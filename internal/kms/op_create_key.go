@@ -2,6 +2,7 @@ package kms
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
@@ -11,9 +12,19 @@ import (
 )
 
 func (k *KMS) createKey() *service.Op {
+	conds := slices.Concat(
+		conditions[api.CreateKeyRequest]{
+			text("kms:BypassPolicyLockoutSafetyCheck", func(q *api.CreateKeyRequest) string { return flag(q.BypassPolicyLockoutSafetyCheck) }),
+			// The page has this key for EnableKeyRotation alone, and is older than the parameter: a limit must hold here as well.
+			text("kms:RotationPeriodInDays", requestedRotation),
+		},
+		newKeyConditions(func(_ *service.Tx, q *api.CreateKeyRequest, _ *service.Target) *record.Key { return describedKey(q) }),
+		tagConditions(func(q *api.CreateKeyRequest) []api.Tag { return q.Tags }),
+	)
 	return service.Def[api.CreateKeyRequest, api.CreateKeyResponse]{
 		Name: "CreateKey", Kind: service.Change,
 		Actions: []string{"kms:CreateKey", "kms:TagResource"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: func(tx *service.Tx, q *api.CreateKeyRequest) ([]service.Target, error) {
 			account := tx.Call.Caller.Account
 			targets := []service.Target{{Action: "kms:CreateKey", Account: account, ARN: "*"}}
@@ -102,17 +113,46 @@ func (k *KMS) putCreated(tx *service.Tx, key *record.Key) error {
 	return putNewKey(tx, key)
 }
 
+// specName is the key spec that a request asks for.
+func specName(q *api.CreateKeyRequest) string {
+	switch {
+	case q.KeySpec.Set:
+		return string(q.KeySpec.V)
+	case q.CustomerMasterKeySpec.Set:
+		return string(q.CustomerMasterKeySpec.V)
+	}
+	return symmetricSpec
+}
+
+// describedKey is the key that a request asks for as conditions see it, with the defaults of CreateKey, whether it can be made or not.
+func describedKey(q *api.CreateKeyRequest) *record.Key {
+	k := &record.Key{Spec: specName(q), Usage: keys.EncryptDecrypt, Origin: record.OriginKMS}
+	if q.KeyUsage.Set {
+		k.Usage = string(q.KeyUsage.V)
+	}
+	if q.Origin.Set {
+		k.Origin = record.Origin(q.Origin.V)
+	}
+	if q.MultiRegion.V {
+		k.MultiRegion = &record.MultiRegion{Primary: k.Region}
+	}
+	return k
+}
+
+// requestedRotation is the period of the automatic rotation that a request asks for, in days; "" if it asks for none.
+func requestedRotation(q *api.CreateKeyRequest) string {
+	if !q.EnableKeyRotation.V && !q.RotationPeriodInDays.Set {
+		return ""
+	}
+	return strconv.FormatInt(rotationDays(q.RotationPeriodInDays), 10)
+}
+
 // requestedKey makes the key that a request describes, its material left out.
 func (k *KMS) requestedKey(tx *service.Tx, q *api.CreateKeyRequest) (*record.Key, error) {
-	name := symmetricSpec
-	switch {
-	case q.KeySpec.Set && q.CustomerMasterKeySpec.Set:
+	if q.KeySpec.Set && q.CustomerMasterKeySpec.Set {
 		return nil, api.Errorf(api.ValidationException, "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.")
-	case q.KeySpec.Set:
-		name = string(q.KeySpec.V)
-	case q.CustomerMasterKeySpec.Set:
-		name = string(q.CustomerMasterKeySpec.V)
 	}
+	name := specName(q)
 	spec := keys.SpecByName(name)
 	if spec == nil {
 		return nil, api.Errorf(api.UnsupportedOperationException, "KeySpec %s is not available on this server.", name)

@@ -1,15 +1,26 @@
 package kms
 
 import (
+	"slices"
+	"strconv"
+
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
 func (k *KMS) encrypt() *service.Op {
+	conds := slices.Concat(
+		conditions[api.EncryptRequest]{
+			requestAlias(func(q *api.EncryptRequest) string { return q.KeyId.V }),
+			encryptionAlgorithm(func(q *api.EncryptRequest) api.Opt[api.EncryptionAlgorithmSpec] { return q.EncryptionAlgorithm }),
+		},
+		contextConditions(func(q *api.EncryptRequest, _ *service.Target) map[string]string { return q.EncryptionContext }),
+	)
 	return service.Def[api.EncryptRequest, api.EncryptResponse]{
 		Name: "Encrypt", Kind: service.Crypto,
 		Actions: []string{"kms:Encrypt"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:Encrypt", anyForm, func(q *api.EncryptRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.EncryptRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -35,9 +46,18 @@ func (k *KMS) encrypt() *service.Op {
 }
 
 func (k *KMS) decrypt() *service.Op {
+	conds := slices.Concat(
+		conditions[api.DecryptRequest]{
+			requestAlias(func(q *api.DecryptRequest) string { return q.KeyId.V }),
+			encryptionAlgorithm(func(q *api.DecryptRequest) api.Opt[api.EncryptionAlgorithmSpec] { return q.EncryptionAlgorithm }),
+		},
+		contextConditions(func(q *api.DecryptRequest, _ *service.Target) map[string]string { return q.EncryptionContext }),
+		recipientConditions(k, func(q *api.DecryptRequest) *api.RecipientInfo { return q.Recipient }),
+	)
 	return service.Def[api.DecryptRequest, api.DecryptResponse]{
 		Name: "Decrypt", Kind: service.Crypto,
 		Actions: []string{"kms:Decrypt"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: func(tx *service.Tx, q *api.DecryptRequest) ([]service.Target, error) {
 			needed, err := ciphertextNeeded(q.CiphertextBlob, q.DryRun, q.DryRunModifiers, q.KeyId, "keyId")
 			if err != nil {
@@ -88,10 +108,56 @@ func (k *KMS) decrypt() *service.Op {
 	}.Op("kms")
 }
 
+// The two actions of ReEncrypt.
+const (
+	reEncryptFrom = "kms:ReEncryptFrom"
+	reEncryptTo   = "kms:ReEncryptTo"
+)
+
+// reEncryptConditions are those of the source for one action, those of the destination for the other.
+func reEncryptConditions() conditions[api.ReEncryptRequest] {
+	type request = api.ReEncryptRequest
+	return slices.Concat(
+		conditions[request]{
+			{"kms:RequestAlias", func(_ *service.Tx, q *request, t *service.Target, _ string) []string {
+				if t.Action == reEncryptFrom {
+					return single(aliasName(q.SourceKeyId.V))
+				}
+				return single(aliasName(q.DestinationKeyId.V))
+			}},
+			{"kms:EncryptionAlgorithm", func(_ *service.Tx, q *request, t *service.Target, _ string) []string {
+				if t.Action == reEncryptFrom {
+					return single(encryption("", q.SourceEncryptionAlgorithm).algorithm)
+				}
+				return single(encryption("", q.DestinationEncryptionAlgorithm).algorithm)
+			}},
+			{"kms:ReEncryptOnSameKey", func(tx *service.Tx, _ *request, _ *service.Target, _ string) []string {
+				return single(strconv.FormatBool(onSameKey(tx.Targets)))
+			}},
+		},
+		contextConditions(func(q *request, t *service.Target) map[string]string {
+			if t.Action == reEncryptFrom {
+				return q.SourceEncryptionContext
+			}
+			return q.DestinationEncryptionContext
+		}),
+	)
+}
+
+// onSameKey tells whether the source key and the destination key of a request are one; they are not while one of them is missing.
+func onSameKey(targets []service.Target) bool {
+	if len(targets) < 2 || targets[0].Key == nil || targets[1].Key == nil {
+		return false
+	}
+	return targets[0].Key.ARN() == targets[1].Key.ARN()
+}
+
 func (k *KMS) reEncrypt() *service.Op {
+	conds := reEncryptConditions()
 	return service.Def[api.ReEncryptRequest, api.ReEncryptResponse]{
 		Name: "ReEncrypt", Kind: service.Crypto,
-		Actions: []string{"kms:ReEncryptFrom", "kms:ReEncryptTo"},
+		Actions: []string{reEncryptFrom, reEncryptTo},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: func(tx *service.Tx, q *api.ReEncryptRequest) ([]service.Target, error) {
 			needed, err := ciphertextNeeded(q.CiphertextBlob, q.DryRun, q.DryRunModifiers, q.SourceKeyId, "sourceKeyId")
 			if err != nil {
@@ -99,14 +165,14 @@ func (k *KMS) reEncrypt() *service.Op {
 			}
 			var from service.Target
 			if needed {
-				from, err = k.source(tx, "kms:ReEncryptFrom", q.CiphertextBlob, q.SourceKeyId, q.SourceEncryptionAlgorithm)
+				from, err = k.source(tx, reEncryptFrom, q.CiphertextBlob, q.SourceKeyId, q.SourceEncryptionAlgorithm)
 			} else {
-				from, err = k.resolveKey(tx, "kms:ReEncryptFrom", q.SourceKeyId.V, anyForm)
+				from, err = k.resolveKey(tx, reEncryptFrom, q.SourceKeyId.V, anyForm)
 			}
 			if err != nil {
 				return []service.Target{from}, err
 			}
-			to, err := k.resolveKey(tx, "kms:ReEncryptTo", q.DestinationKeyId.V, anyForm)
+			to, err := k.resolveKey(tx, reEncryptTo, q.DestinationKeyId.V, anyForm)
 			return []service.Target{from, to}, err
 		},
 		Audit: func(q *api.ReEncryptRequest, p *audit.Params) {

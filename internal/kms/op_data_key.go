@@ -2,6 +2,7 @@ package kms
 
 import (
 	"crypto/rand"
+	"slices"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
@@ -25,9 +26,18 @@ func dataKeySize(spec api.Opt[api.DataKeySpec], bytes api.Opt[int64]) (int64, er
 }
 
 func (k *KMS) generateDataKey() *service.Op {
+	conds := slices.Concat(
+		conditions[api.GenerateDataKeyRequest]{
+			requestAlias(func(q *api.GenerateDataKeyRequest) string { return q.KeyId.V }),
+			symmetricAlgorithm[api.GenerateDataKeyRequest](),
+		},
+		contextConditions(func(q *api.GenerateDataKeyRequest, _ *service.Target) map[string]string { return q.EncryptionContext }),
+		recipientConditions(k, func(q *api.GenerateDataKeyRequest) *api.RecipientInfo { return q.Recipient }),
+	)
 	return service.Def[api.GenerateDataKeyRequest, api.GenerateDataKeyResponse]{
 		Name: "GenerateDataKey", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateDataKey"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:GenerateDataKey", anyForm, func(q *api.GenerateDataKeyRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GenerateDataKeyRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -72,9 +82,19 @@ func (k *KMS) generateDataKey() *service.Op {
 }
 
 func (k *KMS) generateDataKeyWithoutPlaintext() *service.Op {
+	conds := slices.Concat(
+		conditions[api.GenerateDataKeyWithoutPlaintextRequest]{
+			requestAlias(func(q *api.GenerateDataKeyWithoutPlaintextRequest) string { return q.KeyId.V }),
+			symmetricAlgorithm[api.GenerateDataKeyWithoutPlaintextRequest](),
+		},
+		contextConditions(func(q *api.GenerateDataKeyWithoutPlaintextRequest, _ *service.Target) map[string]string {
+			return q.EncryptionContext
+		}),
+	)
 	return service.Def[api.GenerateDataKeyWithoutPlaintextRequest, api.GenerateDataKeyWithoutPlaintextResponse]{
 		Name: "GenerateDataKeyWithoutPlaintext", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateDataKeyWithoutPlaintext"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:GenerateDataKeyWithoutPlaintext", anyForm, func(q *api.GenerateDataKeyWithoutPlaintextRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GenerateDataKeyWithoutPlaintextRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -145,9 +165,21 @@ func (k *KMS) newPair(tx *service.Tx, t service.Target, name api.DataKeyPairSpec
 }
 
 func (k *KMS) generateDataKeyPair() *service.Op {
+	conds := slices.Concat(
+		conditions[api.GenerateDataKeyPairRequest]{
+			requestAlias(func(q *api.GenerateDataKeyPairRequest) string { return q.KeyId.V }),
+			symmetricAlgorithm[api.GenerateDataKeyPairRequest](),
+			text("kms:DataKeyPairSpec", func(q *api.GenerateDataKeyPairRequest) api.DataKeyPairSpec { return q.KeyPairSpec.V }),
+		},
+		contextConditions(func(q *api.GenerateDataKeyPairRequest, _ *service.Target) map[string]string {
+			return q.EncryptionContext
+		}),
+		recipientConditions(k, func(q *api.GenerateDataKeyPairRequest) *api.RecipientInfo { return q.Recipient }),
+	)
 	return service.Def[api.GenerateDataKeyPairRequest, api.GenerateDataKeyPairResponse]{
 		Name: "GenerateDataKeyPair", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateDataKeyPair"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:GenerateDataKeyPair", anyForm, func(q *api.GenerateDataKeyPairRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GenerateDataKeyPairRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -192,9 +224,20 @@ func (k *KMS) generateDataKeyPair() *service.Op {
 }
 
 func (k *KMS) generateDataKeyPairWithoutPlaintext() *service.Op {
+	conds := slices.Concat(
+		conditions[api.GenerateDataKeyPairWithoutPlaintextRequest]{
+			requestAlias(func(q *api.GenerateDataKeyPairWithoutPlaintextRequest) string { return q.KeyId.V }),
+			symmetricAlgorithm[api.GenerateDataKeyPairWithoutPlaintextRequest](),
+			text("kms:DataKeyPairSpec", func(q *api.GenerateDataKeyPairWithoutPlaintextRequest) api.DataKeyPairSpec { return q.KeyPairSpec.V }),
+		},
+		contextConditions(func(q *api.GenerateDataKeyPairWithoutPlaintextRequest, _ *service.Target) map[string]string {
+			return q.EncryptionContext
+		}),
+	)
 	return service.Def[api.GenerateDataKeyPairWithoutPlaintextRequest, api.GenerateDataKeyPairWithoutPlaintextResponse]{
 		Name: "GenerateDataKeyPairWithoutPlaintext", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateDataKeyPairWithoutPlaintext"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:GenerateDataKeyPairWithoutPlaintext", anyForm, func(q *api.GenerateDataKeyPairWithoutPlaintextRequest) string {
 			return q.KeyId.V
 		}),
@@ -234,9 +277,11 @@ func (k *KMS) generateDataKeyPairWithoutPlaintext() *service.Op {
 }
 
 func (k *KMS) generateRandom() *service.Op {
+	conds := recipientConditions(k, func(q *api.GenerateRandomRequest) *api.RecipientInfo { return q.Recipient })
 	return service.Def[api.GenerateRandomRequest, api.GenerateRandomResponse]{
 		Name: "GenerateRandom", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateRandom"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Audit: func(q *api.GenerateRandomRequest, p *audit.Params) {
 			integer(p, "numberOfBytes", q.NumberOfBytes)
 			str(p, "customKeyStoreId", q.CustomKeyStoreId)

@@ -11,9 +11,13 @@ import (
 
 func (k *KMS) describeKey() *service.Op {
 	name := func(q *api.DescribeKeyRequest) string { return q.KeyId.V }
+	conds := conditions[api.DescribeKeyRequest]{
+		requestAlias(name),
+	}
 	return service.Def[api.DescribeKeyRequest, api.DescribeKeyResponse]{
 		Name: "DescribeKey", Kind: service.Read,
 		Actions: []string{"kms:DescribeKey"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:DescribeKey", anyForm, name),
 		Audit:   auditKeyID(name),
 		Plan: func(tx *service.Tx, _ *api.DescribeKeyRequest, targets []service.Target) (*api.DescribeKeyResponse, error) {

@@ -104,9 +104,11 @@ func externalKey(k *record.Key) bool {
 }
 
 func (k *KMS) externalEncrypt() *service.Op {
+	conds := conditions[ExternalEncryptRequest]{symmetricAlgorithm[ExternalEncryptRequest]()}
 	return service.Def[ExternalEncryptRequest, ExternalCiphertext]{
 		Name: "Encrypt", Kind: service.Crypto,
 		Actions: []string{"kms:Encrypt"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:Encrypt", idOrARN, func(q *ExternalEncryptRequest) string { return q.KeyID }),
 		Audit:   func(q *ExternalEncryptRequest, p *audit.Params) { auditExternal(&q.ExternalKeyRequest, p) },
 		Plan: func(tx *service.Tx, q *ExternalEncryptRequest, targets []service.Target) (*ExternalCiphertext, error) {
@@ -137,9 +139,11 @@ func (k *KMS) externalEncrypt() *service.Op {
 }
 
 func (k *KMS) externalDecrypt() *service.Op {
+	conds := conditions[ExternalDecryptRequest]{symmetricAlgorithm[ExternalDecryptRequest]()}
 	return service.Def[ExternalDecryptRequest, ExternalPlaintext]{
 		Name: "Decrypt", Kind: service.Crypto,
 		Actions: []string{"kms:Decrypt"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:Decrypt", idOrARN, func(q *ExternalDecryptRequest) string { return q.KeyID }),
 		Audit:   func(q *ExternalDecryptRequest, p *audit.Params) { auditExternal(&q.ExternalKeyRequest, p) },
 		Plan: func(tx *service.Tx, q *ExternalDecryptRequest, targets []service.Target) (*ExternalPlaintext, error) {

@@ -12,9 +12,14 @@ import (
 )
 
 func (k *KMS) getParametersForImport() *service.Op {
+	conds := conditions[api.GetParametersForImportRequest]{
+		text("kms:WrappingAlgorithm", func(q *api.GetParametersForImportRequest) api.AlgorithmSpec { return q.WrappingAlgorithm.V }),
+		text("kms:WrappingKeySpec", func(q *api.GetParametersForImportRequest) api.WrappingKeySpec { return q.WrappingKeySpec.V }),
+	}
 	return service.Def[api.GetParametersForImportRequest, api.GetParametersForImportResponse]{
 		Name: "GetParametersForImport", Kind: service.Crypto,
 		Actions: []string{"kms:GetParametersForImport"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:GetParametersForImport", idOrARN, func(q *api.GetParametersForImportRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GetParametersForImportRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -60,9 +65,14 @@ func (k *KMS) getParametersForImport() *service.Op {
 }
 
 func (k *KMS) importKeyMaterial() *service.Op {
+	conds := conditions[api.ImportKeyMaterialRequest]{
+		text("kms:ExpirationModel", func(q *api.ImportKeyMaterialRequest) api.ExpirationModelType { return q.ExpirationModel.V }),
+		text("kms:ValidTo", func(q *api.ImportKeyMaterialRequest) string { return unixTime(q.ValidTo) }),
+	}
 	return service.Def[api.ImportKeyMaterialRequest, api.ImportKeyMaterialResponse]{
 		Name: "ImportKeyMaterial", Kind: service.Change,
 		Actions: []string{"kms:ImportKeyMaterial"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:ImportKeyMaterial", idOrARN, func(q *api.ImportKeyMaterialRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.ImportKeyMaterialRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)

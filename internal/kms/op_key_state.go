@@ -24,9 +24,13 @@ func (k *KMS) enableKey() *service.Op {
 
 func (k *KMS) disableKey() *service.Op {
 	name := func(q *api.DisableKeyRequest) string { return q.KeyId.V }
+	conds := conditions[api.DisableKeyRequest]{
+		trailingDays[api.DisableKeyRequest](),
+	}
 	return service.Def[api.DisableKeyRequest, service.None]{
 		Name: "DisableKey", Kind: service.Change,
 		Actions: []string{"kms:DisableKey"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:DisableKey", idOrARN, name),
 		Audit:   auditKeyID(name),
 		Plan: func(tx *service.Tx, _ *api.DisableKeyRequest, targets []service.Target) (*service.None, error) {
@@ -55,9 +59,14 @@ func setState(tx *service.Tx, t service.Target, state record.State) (*service.No
 }
 
 func (k *KMS) scheduleKeyDeletion() *service.Op {
+	conds := conditions[api.ScheduleKeyDeletionRequest]{
+		number("kms:ScheduleKeyDeletionPendingWindowInDays", deletionWindow),
+		trailingDays[api.ScheduleKeyDeletionRequest](),
+	}
 	return service.Def[api.ScheduleKeyDeletionRequest, api.ScheduleKeyDeletionResponse]{
 		Name: "ScheduleKeyDeletion", Kind: service.Change,
 		Actions: []string{"kms:ScheduleKeyDeletion"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:ScheduleKeyDeletion", idOrARN, func(q *api.ScheduleKeyDeletionRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.ScheduleKeyDeletionRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -73,10 +82,7 @@ func (k *KMS) scheduleKeyDeletion() *service.Op {
 		},
 		Plan: func(tx *service.Tx, q *api.ScheduleKeyDeletionRequest, targets []service.Target) (*api.ScheduleKeyDeletionResponse, error) {
 			t := targets[0]
-			days := int64(defaultDeletionDays)
-			if q.PendingWindowInDays.Set {
-				days = q.PendingWindowInDays.V
-			}
+			days := deletionWindow(q)
 			// The model allows 1 to 365; the service does not.
 			if days < minDeletionDays {
 				return nil, badWindow(days, "greater than or equal to", minDeletionDays)
@@ -103,6 +109,14 @@ func (k *KMS) scheduleKeyDeletion() *service.Op {
 			return r, nil
 		},
 	}.Op("kms")
+}
+
+// deletionWindow is the waiting period that a request asks for, in days.
+func deletionWindow(q *api.ScheduleKeyDeletionRequest) int64 {
+	if q.PendingWindowInDays.Set {
+		return q.PendingWindowInDays.V
+	}
+	return defaultDeletionDays
 }
 
 // waitForDeletion starts the waiting period.

@@ -13,9 +13,14 @@ func authentication(operation string, algorithm api.MacAlgorithmSpec) use {
 }
 
 func (k *KMS) generateMac() *service.Op {
+	conds := conditions[api.GenerateMacRequest]{
+		requestAlias(func(q *api.GenerateMacRequest) string { return q.KeyId.V }),
+		text("kms:MacAlgorithm", func(q *api.GenerateMacRequest) api.MacAlgorithmSpec { return q.MacAlgorithm.V }),
+	}
 	return service.Def[api.GenerateMacRequest, api.GenerateMacResponse]{
 		Name: "GenerateMac", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateMac"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:GenerateMac", anyForm, func(q *api.GenerateMacRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GenerateMacRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -39,9 +44,14 @@ func (k *KMS) generateMac() *service.Op {
 }
 
 func (k *KMS) verifyMac() *service.Op {
+	conds := conditions[api.VerifyMacRequest]{
+		requestAlias(func(q *api.VerifyMacRequest) string { return q.KeyId.V }),
+		text("kms:MacAlgorithm", func(q *api.VerifyMacRequest) api.MacAlgorithmSpec { return q.MacAlgorithm.V }),
+	}
 	return service.Def[api.VerifyMacRequest, api.VerifyMacResponse]{
 		Name: "VerifyMac", Kind: service.Crypto,
 		Actions: []string{"kms:VerifyMac"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:VerifyMac", anyForm, func(q *api.VerifyMacRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.VerifyMacRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)

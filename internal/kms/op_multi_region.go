@@ -10,9 +10,28 @@ import (
 )
 
 func (k *KMS) replicateKey() *service.Op {
+	conds := slices.Concat(
+		conditions[api.ReplicateKeyRequest]{
+			{"kms:ReplicaRegion", func(_ *service.Tx, q *api.ReplicateKeyRequest, t *service.Target, _ string) []string {
+				if t.Action != "kms:ReplicateKey" {
+					return nil
+				}
+				return single(q.ReplicaRegion.V)
+			}},
+			{"kms:BypassPolicyLockoutSafetyCheck", func(_ *service.Tx, q *api.ReplicateKeyRequest, t *service.Target, _ string) []string {
+				if t.Action == "kms:ReplicateKey" {
+					return nil // it is a parameter of the CreateKey in the replica's Region
+				}
+				return single(flag(q.BypassPolicyLockoutSafetyCheck))
+			}},
+		},
+		newKeyConditions(describedReplica),
+		tagConditions(func(q *api.ReplicateKeyRequest) []api.Tag { return q.Tags }),
+	)
 	return service.Def[api.ReplicateKeyRequest, api.ReplicateKeyResponse]{
 		Name: "ReplicateKey", Kind: service.Change,
 		Actions: []string{"kms:ReplicateKey", "kms:CreateKey", "kms:TagResource"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: func(tx *service.Tx, q *api.ReplicateKeyRequest) ([]service.Target, error) {
 			t, err := k.resolveKey(tx, "kms:ReplicateKey", q.KeyId.V, idOrARN)
 			if err != nil {
@@ -39,6 +58,19 @@ func (k *KMS) replicateKey() *service.Op {
 		},
 		Plan: k.planReplicateKey,
 	}.Op("kms")
+}
+
+// describedReplica is the replica key that a request asks for as conditions see it; nil for the target that is the key itself, which
+// has properties of its own, and where there is no key to replicate.
+func describedReplica(tx *service.Tx, q *api.ReplicateKeyRequest, t *service.Target) *record.Key {
+	source := tx.Targets[0].Key
+	if t.Action == "kms:ReplicateKey" || source == nil {
+		return nil
+	}
+	return &record.Key{
+		Owner: record.Owner{Account: source.Account, Region: q.ReplicaRegion.V}, Spec: source.Spec, Usage: source.Usage, Origin: source.Origin,
+		MultiRegion: source.MultiRegion,
+	}
 }
 
 func (k *KMS) planReplicateKey(tx *service.Tx, q *api.ReplicateKeyRequest, targets []service.Target) (*api.ReplicateKeyResponse, error) {
@@ -128,9 +160,13 @@ func notBeingSwept(tx *service.Tx, o record.Owner, keyID string) error {
 }
 
 func (k *KMS) updatePrimaryRegion() *service.Op {
+	conds := conditions[api.UpdatePrimaryRegionRequest]{
+		text("kms:PrimaryRegion", func(q *api.UpdatePrimaryRegionRequest) string { return q.PrimaryRegion.V }),
+	}
 	return service.Def[api.UpdatePrimaryRegionRequest, service.None]{
 		Name: "UpdatePrimaryRegion", Kind: service.Change,
 		Actions: []string{"kms:UpdatePrimaryRegion"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: func(tx *service.Tx, q *api.UpdatePrimaryRegionRequest) ([]service.Target, error) {
 			t, err := k.resolveKey(tx, "kms:UpdatePrimaryRegion", q.KeyId.V, idOrARN)
 			targets := []service.Target{t}

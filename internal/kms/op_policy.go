@@ -49,9 +49,13 @@ func policyOf(k *record.Key) string {
 func defaultText(o record.Owner) string { return policy.Default(record.Partition(o.Region), o.Account) }
 
 func (k *KMS) putKeyPolicy() *service.Op {
+	conds := conditions[api.PutKeyPolicyRequest]{
+		text("kms:BypassPolicyLockoutSafetyCheck", func(q *api.PutKeyPolicyRequest) string { return flag(q.BypassPolicyLockoutSafetyCheck) }),
+	}
 	return service.Def[api.PutKeyPolicyRequest, service.None]{
 		Name: "PutKeyPolicy", Kind: service.Change,
 		Actions: []string{"kms:PutKeyPolicy"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:PutKeyPolicy", idOrARN, func(q *api.PutKeyPolicyRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.PutKeyPolicyRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)

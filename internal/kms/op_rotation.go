@@ -11,9 +11,13 @@ import (
 )
 
 func (k *KMS) enableKeyRotation() *service.Op {
+	conds := conditions[api.EnableKeyRotationRequest]{
+		number("kms:RotationPeriodInDays", func(q *api.EnableKeyRotationRequest) int64 { return rotationDays(q.RotationPeriodInDays) }),
+	}
 	return service.Def[api.EnableKeyRotationRequest, service.None]{
 		Name: "EnableKeyRotation", Kind: service.Change,
 		Actions: []string{"kms:EnableKeyRotation"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:EnableKeyRotation", idOrARN, func(q *api.EnableKeyRotationRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.EnableKeyRotationRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)

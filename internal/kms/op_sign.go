@@ -35,9 +35,15 @@ func signError(err error, algorithm string, t keys.MessageType) error {
 }
 
 func (k *KMS) sign() *service.Op {
+	conds := conditions[api.SignRequest]{
+		requestAlias(func(q *api.SignRequest) string { return q.KeyId.V }),
+		text("kms:SigningAlgorithm", func(q *api.SignRequest) api.SigningAlgorithmSpec { return q.SigningAlgorithm.V }),
+		text("kms:MessageType", func(q *api.SignRequest) keys.MessageType { return messageType(q.MessageType) }),
+	}
 	return service.Def[api.SignRequest, api.SignResponse]{
 		Name: "Sign", Kind: service.Crypto,
 		Actions: []string{"kms:Sign"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:Sign", anyForm, func(q *api.SignRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.SignRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -66,9 +72,15 @@ func (k *KMS) sign() *service.Op {
 }
 
 func (k *KMS) verify() *service.Op {
+	conds := conditions[api.VerifyRequest]{
+		requestAlias(func(q *api.VerifyRequest) string { return q.KeyId.V }),
+		text("kms:SigningAlgorithm", func(q *api.VerifyRequest) api.SigningAlgorithmSpec { return q.SigningAlgorithm.V }),
+		text("kms:MessageType", func(q *api.VerifyRequest) keys.MessageType { return messageType(q.MessageType) }),
+	}
 	return service.Def[api.VerifyRequest, api.VerifyResponse]{
 		Name: "Verify", Kind: service.Crypto,
 		Actions: []string{"kms:Verify"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:Verify", anyForm, func(q *api.VerifyRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.VerifyRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -97,9 +109,13 @@ func (k *KMS) verify() *service.Op {
 
 func (k *KMS) getPublicKey() *service.Op {
 	name := func(q *api.GetPublicKeyRequest) string { return q.KeyId.V }
+	conds := conditions[api.GetPublicKeyRequest]{
+		requestAlias(name),
+	}
 	return service.Def[api.GetPublicKeyRequest, api.GetPublicKeyResponse]{
 		Name: "GetPublicKey", Kind: service.Crypto,
 		Actions: []string{"kms:GetPublicKey"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:GetPublicKey", anyForm, name),
 		Audit:   auditKeyID(name),
 		Plan: func(tx *service.Tx, _ *api.GetPublicKeyRequest, targets []service.Target) (*api.GetPublicKeyResponse, error) {

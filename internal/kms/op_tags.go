@@ -45,9 +45,11 @@ func notReserved(tagKey string) error {
 }
 
 func (k *KMS) tagResource() *service.Op {
+	conds := tagConditions(func(q *api.TagResourceRequest) []api.Tag { return q.Tags })
 	return service.Def[api.TagResourceRequest, service.None]{
 		Name: "TagResource", Kind: service.Change,
 		Actions: []string{"kms:TagResource"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:TagResource", idOrARN, func(q *api.TagResourceRequest) string { return q.KeyId.V }),
 		Check:   countBound(func(q *api.TagResourceRequest) int { return len(q.Tags) }),
 		Audit: func(q *api.TagResourceRequest, p *audit.Params) {
@@ -61,9 +63,15 @@ func (k *KMS) tagResource() *service.Op {
 }
 
 func (k *KMS) untagResource() *service.Op {
+	conds := conditions[api.UntagResourceRequest]{
+		{"aws:TagKeys", func(_ *service.Tx, q *api.UntagResourceRequest, _ *service.Target, _ string) []string {
+			return q.TagKeys
+		}},
+	}
 	return service.Def[api.UntagResourceRequest, service.None]{
 		Name: "UntagResource", Kind: service.Change,
 		Actions: []string{"kms:UntagResource"},
+		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:UntagResource", idOrARN, func(q *api.UntagResourceRequest) string { return q.KeyId.V }),
 		Check:   countBound(func(q *api.UntagResourceRequest) int { return len(q.TagKeys) }),
 		Audit: func(q *api.UntagResourceRequest, p *audit.Params) {

@@ -2,6 +2,7 @@ package kms
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +19,30 @@ func trackingStart(tx *service.Tx, k *record.Key) (time.Time, error) {
 		return k.Created, err
 	}
 	return t.Since, nil
+}
+
+// trailingDays is kms:TrailingDaysWithoutKeyUsage: the whole days since the key was last used, or, if it was not, since it is known not
+// to be ("AWS KMS condition keys", AWS KMS Developer Guide). Uses of the last seconds may not have been written down yet.
+func trailingDays[Q any]() condition[Q] {
+	return condition[Q]{"kms:TrailingDaysWithoutKeyUsage", func(tx *service.Tx, _ *Q, t *service.Target, _ string) []string {
+		if t.Key == nil {
+			return nil
+		}
+		since, err := trackingStart(tx, t.Key)
+		if err != nil {
+			tx.Fail(err)
+			return nil
+		}
+		u, err := service.Lookup[*record.KeyUsage](tx, record.KeyUsageStoreKey(t.Key.Owner, t.Key.ID))
+		if err != nil {
+			tx.Fail(err)
+			return nil
+		}
+		if u != nil && u.At.After(since) {
+			since = u.At
+		}
+		return single(strconv.FormatInt(max(0, int64(tx.Now.Sub(since)/day)), 10))
+	}}
 }
 
 func (k *KMS) getKeyLastUsage() *service.Op {

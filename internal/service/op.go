@@ -57,6 +57,8 @@ type Def[Q, R any] struct {
 	// Cond returns the request's values of a condition key, by its name in lower case, and whether the key is in the request. It is asked
 	// for each target, and only for keys that a policy names. Nil: the operation has none of its own.
 	Cond func(tx *Tx, q *Q, t *Target, key string) (values []string, present bool)
+	// CondKeys are the condition keys that Cond may answer, as AWS writes them; a * at the end of one stands for any name.
+	CondKeys []string
 	// Audit adds to the audit record what may be seen of the request: an allow-list, so that secrets cannot get in.
 	Audit func(*Q, *audit.Params)
 	// Result does the same with the response; used only after success.
@@ -73,7 +75,9 @@ type Op struct {
 	Name    string
 	Kind    Kind
 	Actions []string
-	Built   bool
+	// CondKeys are the condition keys that the operation has values of its own for, see Def.
+	CondKeys []string
+	Built    bool
 	// NewRequest returns an empty request to decode into. Nil for Internal operations.
 	NewRequest func() api.Request
 
@@ -84,7 +88,7 @@ type Op struct {
 
 // Op hides the types of a Def.
 func (d Def[Q, R]) Op(service string) *Op {
-	op := &Op{Service: service, Name: d.Name, Kind: d.Kind, Actions: d.Actions, Built: true, source: sources[service]}
+	op := &Op{Service: service, Name: d.Name, Kind: d.Kind, Actions: d.Actions, CondKeys: d.CondKeys, Built: true, source: sources[service]}
 	if _, ok := any(new(Q)).(api.Request); ok && d.Kind != Internal {
 		op.NewRequest = func() api.Request { return any(new(Q)).(api.Request) }
 	}

@@ -255,6 +255,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		tx := p.begin(ctx, call, d.Kind)
 		tx.Operation, tx.DryRun = d.Name, d.DryRun != nil && d.DryRun(q)
 		targets, err := resolve(tx, d, q)
+		tx.Targets = targets
 		if pr := (*Provision)(nil); errors.As(err, &pr) {
 			if err := p.allow(tx, op, targets, cond(d, tx, q)); err != nil {
 				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, err)
@@ -355,7 +356,11 @@ func (p *Pipeline) allow(tx *Tx, op *Op, targets []Target, cond func(*Target, st
 		if tx.Call.Caller.Service {
 			continue
 		}
-		if err := p.authorize(&Authorization{Tx: tx, Op: op, Target: t, cond: cond}); err != nil {
+		err := p.authorize(&Authorization{Tx: tx, Op: op, Target: t, cond: cond})
+		if tx.failed != nil {
+			return fmt.Errorf("reading what a condition asks for: %w", tx.failed)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -451,3 +451,31 @@ func TestStress(t *testing.T) {
 		t.Errorf("%d RotateKey events, want %d", events, total)
 	}
 }
+
+// TestFail lets a condition's value be unreadable: the call fails although the authorizer allows it, changes nothing and tells no detail.
+func TestFail(t *testing.T) {
+	h := newHouse(t, nil, nil)
+	defer h.close()
+	h.flush()
+	before := contents(t, h.store.Store)
+	planned := false
+	op := service.Def[api.ListKeysRequest, service.None]{
+		Name: "Test", Kind: service.Change, Actions: []string{"kms:Test"},
+		Resolve: func(tx *service.Tx, _ *api.ListKeysRequest) ([]service.Target, error) {
+			tx.Fail(errors.New("the disk is gone"))
+			tx.Fail(api.New(api.NotFoundException))
+			return []service.Target{{Action: "kms:Test", Account: account, ARN: "*"}}, nil
+		},
+		Plan: func(tx *service.Tx, _ *api.ListKeysRequest, _ []service.Target) (*service.None, error) {
+			planned = true
+			return &service.None{}, nil
+		},
+	}.Op("kms")
+	_, err := h.do(op, &api.ListKeysRequest{})
+	if err == nil || err.Code != api.KMSInternalException || strings.Contains(err.Message, "disk") {
+		t.Errorf("got %v, want an internal error", err)
+	}
+	if planned || !sameContents(before, contents(t, h.store.Store)) {
+		t.Error("the call went on")
+	}
+}

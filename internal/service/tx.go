@@ -21,6 +21,8 @@ type Tx struct {
 	Operation string // its name
 	DryRun    bool
 	Now       time.Time
+	// Targets is what Resolve returned, for conditions that depend on more than one of them.
+	Targets []Target
 	// Ciphertext is what Resolve parsed, kept for Plan.
 	Ciphertext keys.Ciphertext
 
@@ -30,6 +32,8 @@ type Tx struct {
 	extra *audit.Params
 	used  [2]used // no operation uses more keys
 	usedN int
+	// failed is what Fail was told first.
+	failed error
 
 	// Only with fresh.
 	reads    map[string]*read
@@ -213,6 +217,14 @@ func (tx *Tx) Additional() *audit.Params {
 		tx.extra = new(audit.Params)
 	}
 	return tx.extra
+}
+
+// Fail makes authorization refuse the call, whatever policies say: a condition's value could not be read, and its absence could make a
+// statement that denies miss.
+func (tx *Tx) Fail(err error) {
+	if tx.failed == nil {
+		tx.failed = err
+	}
 }
 
 // Event adds an audit record of the service's own to the commit, beside the operation's.

@@ -1,0 +1,4 @@
+package kms
+
+// ResourceConditions is resourceConditions for tests.
+var ResourceConditions = resourceConditions
