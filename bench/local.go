@@ -67,15 +67,15 @@ func openLocal(ctx context.Context, dir string) (_ *local, err error) {
 	}
 	l.closers = append(l.closers, l.log.Close)
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	l.kms = kms.New(kms.Config{})
 	l.pipeline, err = service.New(ctx, service.Config{
 		Store: l.store, Keyring: l.store.Keyring(), Clock: clock.NewShifted(time.Now, 0), Audit: l.log, NodeID: node, Log: logger,
-		Authorize: service.OwnAccount, Exclusive: true,
+		Authorize: l.kms.Authorize, Exclusive: true,
 	})
 	if err != nil {
 		return nil, err
 	}
 	l.closers = append(l.closers, func() error { return l.pipeline.Close(context.WithoutCancel(ctx)) })
-	l.kms = kms.New(kms.Config{})
 	l.runner = schedule.New(l.pipeline, l.kms, logger)
 	return l, nil
 }

@@ -44,8 +44,8 @@ var allowed = map[string]string{
 	"internal/store/storetest": "internal/store",
 
 	// The pipeline, and the operations.
-	"internal/service": "internal/api internal/audit internal/clock internal/keys internal/record internal/store",
-	"internal/kms":     "internal/api internal/audit internal/cms internal/keys internal/keywrap internal/nitro internal/policy internal/record internal/service internal/xaes",
+	"internal/service": "internal/api internal/audit internal/authz internal/clock internal/keys internal/policy internal/record internal/store",
+	"internal/kms":     "internal/api internal/audit internal/authz internal/cms internal/keys internal/keywrap internal/nitro internal/policy internal/record internal/service internal/xaes",
 	"internal/sts":     "internal/api internal/service",
 
 	// The process that loads PKCS #11 modules, and what tests it.

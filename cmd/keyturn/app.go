@@ -136,7 +136,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	k := kms.New(c.KMS)
 	a.pipeline, err = service.New(ctx, service.Config{
 		Store: sealed, Keyring: sealed.Keyring(), Clock: clk, Audit: sink, NodeID: node, Log: c.Log,
-		Authorize: service.OwnAccount, Exclusive: c.Dev,
+		Authorize: k.Authorize, Exclusive: c.Dev,
 	})
 	if err != nil {
 		return nil, err

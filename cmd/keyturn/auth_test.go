@@ -84,6 +84,9 @@ func stsClient(url, id, secret string) *awssts.Client {
 		Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")})
 }
 
+// alicePolicy is what alice may do, where key policies leave it to IAM.
+const alicePolicy = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["kms:Describe*","kms:Encrypt"],"Resource":"*"}}`
+
 // serverFiles writes a configuration with its key file, access key and certificate into a folder.
 func serverFiles(t *testing.T, change func(yaml string) string) (config string) {
 	t.Helper()
@@ -98,12 +101,12 @@ accounts:
   - id: "111122223333"
     access_keys:
       - {id: AKIAIOSFODNN7EXAMPLE, secret: {env: KEYTURN_TEST_SECRET}}
-      - {id: AKIAI44QH8DHBEXAMPLE, secret: {file: secret}, user: alice}
+      - {id: AKIAI44QH8DHBEXAMPLE, secret: {file: secret}, user: alice, policies: [alice.json]}
 `
 	if change != nil {
 		yaml = change(yaml)
 	}
-	for name, text := range map[string]string{"keyturn.yaml": yaml, "secret": "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY\n"} {
+	for name, text := range map[string]string{"keyturn.yaml": yaml, "secret": "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY\n", "alice.json": alicePolicy} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -260,20 +263,40 @@ func TestServer(t *testing.T) {
 		t.Errorf("unsigned AdvanceClock: %d", resp.StatusCode)
 	}
 
-	// Policies are not enforced yet: none but the default one is taken.
+	// Policies decide: IAM where the key policy leaves it to IAM, and the key policy itself, from the moment it is put.
+	alice := client("AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY", "eu-central-1")
+	sealed, err := alice.Encrypt(ctx, &awskms.EncryptInput{KeyId: k.KeyMetadata.KeyId, Plaintext: []byte("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	decrypt := func() error {
+		_, err := alice.Decrypt(ctx, &awskms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob})
+		return err
+	}
+	if err := decrypt(); !strings.Contains(err.Error(), "user/alice is not authorized to perform: kms:Decrypt on resource: "+*k.KeyMetadata.Arn+" because no identity-based policy allows the kms:Decrypt action") {
+		t.Errorf("what no policy allows: %v", err)
+	}
 	p, err := c.GetKeyPolicy(ctx, &awskms.GetKeyPolicyInput{KeyId: k.KeyMetadata.KeyId})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.PutKeyPolicy(ctx, &awskms.PutKeyPolicyInput{KeyId: k.KeyMetadata.KeyId, Policy: p.Policy}); err != nil {
-		t.Errorf("the default policy: %v", err)
+	put := func(statement string) {
+		t.Helper()
+		text := strings.Replace(*p.Policy, "} ]", "}, "+statement+" ]", 1)
+		if _, err := c.PutKeyPolicy(ctx, &awskms.PutKeyPolicyInput{KeyId: k.KeyMetadata.KeyId, Policy: &text}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	open := strings.Replace(*p.Policy, "arn:aws:iam::111122223333:root", "*", 1)
-	if _, err := c.PutKeyPolicy(ctx, &awskms.PutKeyPolicyInput{KeyId: k.KeyMetadata.KeyId, Policy: &open}); apiCode(err) != "UnsupportedOperationException" {
-		t.Errorf("another policy: %v", err)
+	put(`{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:user/alice"},"Action":"kms:Decrypt","Resource":"*"}`)
+	if err := decrypt(); err != nil {
+		t.Errorf("what the key policy allows: %v", err)
 	}
-	if _, err := c.CreateKey(ctx, &awskms.CreateKeyInput{Policy: &open}); apiCode(err) != "UnsupportedOperationException" {
-		t.Errorf("a key with another policy: %v", err)
+	put(`{"Effect":"Deny","Principal":"*","Action":"kms:Decrypt","Resource":"*","Condition":{"StringNotEquals":{"aws:PrincipalArn":"arn:aws:iam::111122223333:root"}}}`)
+	if err := decrypt(); !strings.Contains(err.Error(), "with an explicit deny in a resource-based policy") {
+		t.Errorf("what the key policy denies: %v", err)
+	}
+	if _, err := c.Decrypt(ctx, &awskms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob}); err != nil {
+		t.Errorf("whom the deny spares: %v", err)
 	}
 
 	// A new certificate is served without a restart.

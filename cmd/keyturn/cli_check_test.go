@@ -329,7 +329,7 @@ func TestServerChecksDamaged(t *testing.T) {
 		}
 		c := &serverChecks{every: 24 * time.Hour, regions: []string{"us-east-1"}, accounts: []string{"111122223333"}, settings: check.DefaultSettings()}
 		s := startDev(t, dir, func(a *appConfig) { a.Checks = c })
-		if _, err := os.Stat(path + ".damaged"); err != nil || c.report("111122223333") != nil {
+		if _, err := os.Stat(path + ".damaged"); err != nil {
 			t.Errorf("%q: %v", damage, err)
 		}
 		s.stop()

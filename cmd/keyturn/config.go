@@ -11,6 +11,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/keyturn/keyturn/internal/authz"
+	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/sigv4"
@@ -56,6 +58,9 @@ type accessKeyConfig struct {
 	ID     string    `yaml:"id"`
 	Secret secretRef `yaml:"secret"`
 	User   string    `yaml:"user"` // empty for the root user
+	// Policies are files with the user's IAM policies; Boundary is one with its permissions boundary. The root user has neither.
+	Policies []string `yaml:"policies"`
+	Boundary string   `yaml:"boundary"`
 }
 
 const maxConfigBytes = 1 << 20
@@ -91,8 +96,11 @@ func loadConfig(path string) (*serverConfig, error) {
 	}
 	for i := range c.Accounts {
 		for j := range c.Accounts[i].AccessKeys {
-			ref := &c.Accounts[i].AccessKeys[j].Secret
-			ref.File = relativeTo(dir, ref.File)
+			key := &c.Accounts[i].AccessKeys[j]
+			key.Secret.File, key.Boundary = relativeTo(dir, key.Secret.File), relativeTo(dir, key.Boundary)
+			for n := range key.Policies {
+				key.Policies[n] = relativeTo(dir, key.Policies[n])
+			}
 		}
 	}
 	if err := c.check(); err != nil {
@@ -264,9 +272,16 @@ func (c *serverConfig) credentials() (map[string]sigv4.Credential, error) {
 				if !userName(k.User) {
 					return nil, fmt.Errorf("access key %s: %q is no user name", k.ID, k.User)
 				}
+				identity, err := k.identity()
+				if err != nil {
+					return nil, fmt.Errorf("access key %s: %w", k.ID, err)
+				}
 				caller = service.NewCaller(service.Caller{
-					Account: a.ID, ARN: "arn:aws:iam::" + a.ID + ":user/" + k.User, Type: "IAMUser", PrincipalID: "AIDA" + k.ID, UserName: k.User, AccessKeyID: k.ID,
+					Account: a.ID, ARN: "arn:aws:iam::" + a.ID + ":user/" + k.User, Type: "IAMUser", PrincipalID: "AIDA" + k.ID, UserName: k.User,
+					AccessKeyID: k.ID, Identity: identity,
 				})
+			} else if len(k.Policies) > 0 || k.Boundary != "" {
+				return nil, fmt.Errorf("access key %s: the root user has no policies; name a user", k.ID)
 			}
 			creds[k.ID] = sigv4.Credential{SecretAccessKey: secret, Subject: caller}
 		}
@@ -275,6 +290,44 @@ func (c *serverConfig) credentials() (map[string]sigv4.Credential, error) {
 		return nil, errors.New("accounts: there is no access key, so nobody could use the server")
 	}
 	return creds, nil
+}
+
+// identity reads the policies of a user.
+func (k *accessKeyConfig) identity() (*authz.Identity, error) {
+	id := &authz.Identity{}
+	for _, path := range k.Policies {
+		p, err := readPolicy(path)
+		if err != nil {
+			return nil, err
+		}
+		id.Policies = append(id.Policies, *p)
+	}
+	if k.Boundary != "" {
+		p, err := readPolicy(k.Boundary)
+		if err != nil {
+			return nil, err
+		}
+		id.Boundary = p
+	}
+	return id, nil
+}
+
+// readPolicy reads an identity policy, which has no Principal.
+func readPolicy(path string) (*authz.Named, error) {
+	text, err := readBounded(path, policy.MaxKeyPolicyBytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading a policy: %w", err)
+	}
+	p, err := policy.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("policy %s: %w", path, err)
+	}
+	for _, st := range p.Statements {
+		if st.Principal != nil || st.NotPrincipal != nil {
+			return nil, fmt.Errorf("policy %s: a policy of a user has no Principal", path)
+		}
+	}
+	return &authz.Named{Name: filepath.Base(path), Compiled: policy.Compile(p)}, nil
 }
 
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -27,8 +27,8 @@ func newServerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "server --config FILE",
 		Short: "Run the server: TLS, a sealed store, signatures verified",
-		Long: `Run the server as a configuration file says, see docs/server.md. It listens with TLS, verifies every signature and
-confines every caller to its own account. Until key policies are enforced it accepts only the default one.`,
+		Long: `Run the server as a configuration file says, see docs/server.md. It listens with TLS, verifies every signature, and lets callers do
+what key policies, grants and IAM policies allow them.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServer(cmd, config, readyFile, false) },
 	}
@@ -98,7 +98,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	defer l.Close()
 	a, err := openApp(cmd.Context(), appConfig{
 		DataDir: c.DataDir, Provider: c.provider, Log: log, Now: time.Now,
-		KMS:          kms.Config{DefaultPolicyOnly: true, MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
+		KMS:          kms.Config{MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
 		Stores:       stores,
 		Regions:      regions.names,
 		Checks:       checks,

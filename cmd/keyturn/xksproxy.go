@@ -16,9 +16,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/authz"
 	"github.com/keyturn/keyturn/internal/ekm"
 	"github.com/keyturn/keyturn/internal/keys"
 	"github.com/keyturn/keyturn/internal/kms"
+	"github.com/keyturn/keyturn/internal/policy"
+	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/sigv4"
 	"github.com/keyturn/keyturn/internal/xks"
@@ -87,9 +90,13 @@ func (c *xksProxyConfig) lookup(hasRegion func(string) bool) (map[string]sigv4.C
 				return nil, fmt.Errorf("credential %s: %q is no key ID", k.AccessKeyID, id)
 			}
 		}
+		identity, err := k.identity()
+		if err != nil {
+			return nil, fmt.Errorf("credential %s: %w", k.AccessKeyID, err)
+		}
 		caller := service.NewCaller(service.Caller{
 			Account: k.Account, ARN: "arn:aws:iam::" + k.Account + ":user/xks-proxy/" + k.AccessKeyID, Type: "IAMUser",
-			PrincipalID: "AIDA" + k.AccessKeyID, UserName: k.AccessKeyID, AccessKeyID: k.AccessKeyID,
+			PrincipalID: "AIDA" + k.AccessKeyID, UserName: k.AccessKeyID, AccessKeyID: k.AccessKeyID, Identity: identity,
 		})
 		creds[k.AccessKeyID] = sigv4.Credential{
 			SecretAccessKey: secret, Subject: &ekm.Subject{Caller: caller.In(k.Region), Region: k.Region, Keys: slices.Clone(k.Keys)},
@@ -99,6 +106,22 @@ func (c *xksProxyConfig) lookup(hasRegion func(string) bool) (map[string]sigv4.C
 		return nil, errors.New("credentials is missing, so nobody could use the proxy")
 	}
 	return creds, nil
+}
+
+// identity is what the configuration permits the credential, as an IAM policy. The key policy has to open the key to those, as it does by
+// default.
+func (k *xksCredentialConfig) identity() (*authz.Identity, error) {
+	p := &policy.Policy{Version: policy.Version2012, Statements: []policy.Statement{{
+		Effect: policy.Allow, Actions: []string{"kms:Encrypt", "kms:Decrypt", "kms:DescribeKey"},
+	}}}
+	for _, id := range k.Keys {
+		p.Statements[0].Resources = append(p.Statements[0].Resources, record.KeyARN(record.Owner{Account: k.Account, Region: k.Region}, id))
+	}
+	p, err := policy.Parse(p.AppendJSON(nil))
+	if err != nil {
+		return nil, err
+	}
+	return &authz.Identity{Policies: []authz.Named{{Name: "xks_proxy", Compiled: policy.Compile(p)}}}, nil
 }
 
 // proxyHandler returns what adds the proxy to a server's handler; only: it takes the other API's place.

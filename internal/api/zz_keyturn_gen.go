@@ -189,7 +189,7 @@ func KeyturnOperations() []Operation {
 			NewOutput:   func() Response { return new(GetKeyMaterialUsageResponse) },
 			HasOutput:   true,
 			Errors:      []ErrorCode{NotFoundException, InvalidArnException, InvalidMarkerException, DependencyTimeoutException, KMSInternalException},
-			Permissions: []Permission{{Action: "keyturn:GetKeyMaterialUsage", In: "key policy"}},
+			Permissions: []Permission{{Action: "kms:GetKeyLastUsage", In: "key policy"}},
 			Identifiers: map[string][]string{
 				"KeyId": []string{"keyId", "keyArn"},
 			},

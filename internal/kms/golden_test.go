@@ -17,6 +17,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/check/inside"
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/sts"
@@ -36,7 +37,7 @@ func everyOperation(t *testing.T) (ops []*service.Op, requests []any) {
 		}
 		ops, requests = append(ops, op), append(requests, req)
 	}
-	for _, list := range [][]*service.Op{b.kms.Operations(), b.kms.Extensions(), b.runner.Operations(b.clock), sts.Operations()} {
+	for _, list := range [][]*service.Op{b.kms.Operations(), b.kms.Extensions(), b.runner.Operations(b.clock), inside.Operations(inside.Config{}), sts.Operations()} {
 		for _, op := range list {
 			add(op, op.NewRequest())
 		}

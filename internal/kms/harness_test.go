@@ -100,7 +100,7 @@ func (b *bench) authorize(a *service.Authorization) error {
 	if asked != nil {
 		asked(a)
 	}
-	return service.OwnAccount(a)
+	return b.kms.Authorize(a)
 }
 
 func (b *bench) onAsked(asked func(*service.Authorization)) {

@@ -15,9 +15,6 @@ import (
 
 // Config is what the operations need to know of the server they run in.
 type Config struct {
-	// DefaultPolicyOnly refuses key policies that say anything else than the default one. A server that does not enforce
-	// policies must not pretend to.
-	DefaultPolicyOnly bool
 	// MaxJitter spreads due times: a key rotates up to this much before its date, and is deleted up to this much after.
 	MaxJitter time.Duration
 	// HasRegion tells which regions the server has: those that a multi-Region key can be replicated to. Nil: any.
@@ -59,6 +56,7 @@ const (
 // KMS is the service. Everything is in the store, but for what of the store's message numbers is in use here.
 type KMS struct {
 	config   Config
+	policies policies
 	managed  *service.Op // makes AWS managed keys
 	messages ledger
 	pipeline *service.Pipeline // set by Attach
@@ -86,7 +84,7 @@ func New(c Config) *KMS {
 	if c.TokenMessages == 0 {
 		c.TokenMessages = defaultTokenMessages
 	}
-	k := &KMS{config: c}
+	k := &KMS{config: c, policies: newPolicies()}
 	k.managed = k.createManagedKey()
 	k.RotateKey = rotateKey()
 	k.DeleteKey = deleteKey(k.leaveKeyStore)

@@ -236,20 +236,22 @@ func TestKeyQuota(t *testing.T) {
 	}
 }
 
+// TestPolicies: what a key policy may be. One that its maker could not change again is refused, unless it is meant.
 func TestPolicies(t *testing.T) {
-	b := newBench(t, kms.Config{DefaultPolicyOnly: true})
+	b := newBench(t, kms.Config{})
 	defer b.close(t)
 	id, _ := b.newKey(t, &api.CreateKeyRequest{Policy: str(policy.Default("aws", account))})
-	other := strings.Replace(policy.Default("aws", account), "kms:*", "kms:Encrypt", 1)
+	encryptOnly := strings.Replace(policy.Default("aws", account), "kms:*", "kms:Encrypt", 1)
 	tests := []struct {
 		name, text string
 		code       api.ErrorCode // "" accepts
 	}{
 		{"default", policy.Default("aws", account), ""},
-		{"another", other, api.UnsupportedOperationException},
+		{"nobody may change it", encryptOnly, api.MalformedPolicyDocumentException},
+		{"its maker is denied", strings.Replace(policy.Default("aws", account), "} ]", `}, {"Effect":"Deny","Principal":"*","Action":"kms:Put*","Resource":"*"} ]`, 1), api.MalformedPolicyDocumentException},
 		{"no policy", "{}", api.MalformedPolicyDocumentException},
 		{"no JSON", "{", api.MalformedPolicyDocumentException},
-		{"of another account", policy.Default("aws", "999988887777"), api.UnsupportedOperationException},
+		{"of another account", policy.Default("aws", "999988887777"), api.MalformedPolicyDocumentException},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -261,7 +263,21 @@ func TestPolicies(t *testing.T) {
 			if got.Policy.V != policy.Default("aws", account) || got.PolicyName.V != "default" {
 				t.Errorf("the policy is %s", got.Policy.V)
 			}
+			if _, err := b.do(t, "CreateKey", &api.CreateKeyRequest{Policy: str(test.text)}); test.code == "" && err != nil || test.code != "" && (err == nil || err.Code != test.code) {
+				t.Errorf("CreateKey: %v, want %q", err, test.code)
+			}
 		})
+	}
+	// Who says that it is meant gets it, and is kept to it.
+	b.run(t, "PutKeyPolicy", &api.PutKeyPolicyRequest{KeyId: str(id), Policy: str(encryptOnly), BypassPolicyLockoutSafetyCheck: api.Some(true)})
+	b.run(t, "Encrypt", &api.EncryptRequest{KeyId: str(id), Plaintext: []byte("x")})
+	for op, req := range map[string]api.Request{
+		"PutKeyPolicy": &api.PutKeyPolicyRequest{KeyId: str(id), Policy: str(policy.Default("aws", account))},
+		"DescribeKey":  &api.DescribeKeyRequest{KeyId: str(id)},
+	} {
+		if _, err := b.do(t, op, req); err == nil || err.Code != api.AccessDeniedException || !strings.Contains(err.Message, "because no resource-based policy allows the kms:"+op+" action") {
+			t.Errorf("%s: %v", op, err)
+		}
 	}
 }
 

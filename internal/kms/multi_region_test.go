@@ -142,7 +142,7 @@ func TestMultiRegion(t *testing.T) {
 	b.runIn(t, west, "UpdateKeyDescription", &api.UpdateKeyDescriptionRequest{KeyId: str(id), Description: str("changed")})
 	b.runIn(t, west, "TagResource", &api.TagResourceRequest{KeyId: str(id), Tags: []api.Tag{{TagKey: str("c"), TagValue: str("3")}}})
 	b.runIn(t, west, "CreateAlias", &api.CreateAliasRequest{AliasName: str("alias/app"), TargetKeyId: str(id)})
-	own := strings.Replace(policy.Default("aws", account), "kms:*", "kms:Decrypt", 1)
+	own := strings.Replace(policy.Default("aws", account), "Enable IAM User Permissions", "Of the west", 1)
 	b.runIn(t, west, "PutKeyPolicy", &api.PutKeyPolicyRequest{KeyId: str(id), Policy: str(own), BypassPolicyLockoutSafetyCheck: api.Some(true)})
 	b.runIn(t, west, "DisableKey", &api.DisableKeyRequest{KeyId: str(id)})
 	tags := func(region string) string {
@@ -929,7 +929,7 @@ func newBenchOver(t *testing.T, raw store.Store) *bench {
 	b.clock = clock.NewShifted(b.realNow, 0)
 	quiet := slog.New(slog.DiscardHandler)
 	b.p, err = service.New(ctx, service.Config{
-		Store: b.sealed, Keyring: b.sealed.Keyring(), Clock: b.clock, Audit: b.sink, NodeID: "n1", Log: quiet, Authorize: service.OwnAccount, Exclusive: true,
+		Store: b.sealed, Keyring: b.sealed.Keyring(), Clock: b.clock, Audit: b.sink, NodeID: "n1", Log: quiet, Authorize: b.kms.Authorize, Exclusive: true,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -63,10 +63,13 @@ func (k *KMS) planCreateKey(tx *service.Tx, q *api.CreateKeyRequest, _ []service
 	if err != nil {
 		return nil, err
 	}
-	if key.Policy, err = k.checkPolicy(key.Owner, q.Policy); err != nil {
+	if key.Policy, err = checkPolicy(q.Policy); err != nil {
 		return nil, err
 	}
 	if key.Tags, err = addTags(nil, q.Tags); err != nil {
+		return nil, err
+	}
+	if err := k.keepsHold(tx, key, q.BypassPolicyLockoutSafetyCheck); err != nil {
 		return nil, err
 	}
 	if err := k.roomForKey(tx, key.Owner); err != nil {

@@ -11,29 +11,19 @@ import (
 )
 
 // checkPolicy returns what to store of a key policy: the text as given, or "" for none, the default policy.
-func (k *KMS) checkPolicy(owner record.Owner, text api.Opt[string]) (string, error) {
+func checkPolicy(text api.Opt[string]) (string, error) {
 	if !text.Set {
 		return "", nil
 	}
 	if len(text.V) > policy.MaxKeyPolicyBytes {
 		return "", api.Errorf(api.LimitExceededException, "The key policy is longer than %d bytes.", policy.MaxKeyPolicyBytes)
 	}
-	doc, err := policy.ParseKeyPolicy([]byte(text.V))
+	_, err := policy.ParseKeyPolicy([]byte(text.V))
 	if perr := (*policy.Error)(nil); errors.As(err, &perr) {
 		return "", api.Errorf(api.MalformedPolicyDocumentException, "%s", perr.Message)
 	}
 	if err != nil {
 		return "", err
-	}
-	if k.config.DefaultPolicyOnly {
-		standard, err := policy.ParseKeyPolicy([]byte(defaultText(owner)))
-		if err != nil {
-			return "", err
-		}
-		if !policy.Equivalent(doc, standard) {
-			return "", api.Errorf(api.UnsupportedOperationException,
-				"This server does not enforce key policies yet and so accepts only the default key policy.")
-		}
 	}
 	return text.V, nil
 }
@@ -71,11 +61,14 @@ func (k *KMS) putKeyPolicy() *service.Op {
 			if err := customerManaged(t.Key, tx.Call.Caller.ARN, t.Action); err != nil {
 				return nil, err
 			}
-			text, err := k.checkPolicy(t.Key.Owner, q.Policy)
+			text, err := checkPolicy(q.Policy)
 			if err != nil {
 				return nil, err
 			}
 			t.Key.Policy = text
+			if err := k.keepsHold(tx, t.Key, q.BypassPolicyLockoutSafetyCheck); err != nil {
+				return nil, err
+			}
 			return &service.None{}, putGrown(tx, t.Key)
 		},
 	}.Op("kms")

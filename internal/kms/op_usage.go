@@ -83,8 +83,8 @@ func (k *KMS) Extensions() []*service.Op { return []*service.Op{k.getKeyMaterial
 func (k *KMS) getKeyMaterialUsage() *service.Op {
 	return service.Def[api.GetKeyMaterialUsageRequest, api.GetKeyMaterialUsageResponse]{
 		Name: "GetKeyMaterialUsage", Kind: service.Read,
-		Actions: []string{"keyturn:GetKeyMaterialUsage"},
-		Resolve: one(k, "keyturn:GetKeyMaterialUsage", idOrARN, func(q *api.GetKeyMaterialUsageRequest) string { return q.KeyId.V }),
+		Actions: []string{"kms:GetKeyLastUsage"}, // key policies know no actions of keyturn's, and this is the same by material
+		Resolve: one(k, "kms:GetKeyLastUsage", idOrARN, func(q *api.GetKeyMaterialUsageRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GetKeyMaterialUsageRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
 			integer(p, "limit", q.Limit)

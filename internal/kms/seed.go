@@ -68,7 +68,7 @@ func (k *KMS) planSeed(tx *service.Tx, q *Seed, _ []service.Target) (*service.No
 	if len(q.Materials) == 0 || len(q.Materials) > MaxSeedMaterials || len(q.Aliases) > MaxSeedAliases {
 		return nil, api.Errorf(api.ValidationException, "key %s: 1 to %d materials and up to %d aliases are possible", q.ID, MaxSeedMaterials, MaxSeedAliases)
 	}
-	text, err := k.checkPolicy(q.Owner, api.Opt[string]{V: q.Policy, Set: q.Policy != ""})
+	text, err := checkPolicy(api.Opt[string]{V: q.Policy, Set: q.Policy != ""})
 	if err != nil {
 		return nil, err
 	}

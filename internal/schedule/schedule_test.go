@@ -82,7 +82,7 @@ func newSite(t *testing.T, c clock.Clock, config kms.Config) *site {
 	}
 	quiet := slog.New(slog.DiscardHandler)
 	s.p, err = service.New(context.Background(), service.Config{
-		Store: s.sealed, Keyring: s.sealed.Keyring(), Clock: c, Audit: s.sink, NodeID: "n1", Log: quiet, Authorize: service.OwnAccount, Exclusive: dev,
+		Store: s.sealed, Keyring: s.sealed.Keyring(), Clock: c, Audit: s.sink, NodeID: "n1", Log: quiet, Authorize: s.kms.Authorize, Exclusive: dev,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/authz"
+	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/record"
 )
 
@@ -18,9 +20,15 @@ type Caller struct {
 	AccessKeyID string
 	// Service marks the service itself: rotation, deletion, provisioning. It may do everything.
 	Service bool
+	// Identity is what policies say of the principal, beside those on resources; nil for nothing.
+	Identity *authz.Identity
 
 	identity []byte // the audit fragment, made once
+	who      *policy.Who
 }
+
+// Who is the caller as policies name principals.
+func (c *Caller) Who() *policy.Who { return c.who }
 
 // NewCaller completes a Caller.
 func NewCaller(c Caller) *Caller {
@@ -31,6 +39,18 @@ func NewCaller(c Caller) *Caller {
 		id = audit.Identity{AccountID: c.Account, InvokedBy: ServiceName}
 	}
 	c.identity = id.AppendJSON(nil)
+	c.who = &policy.Who{Kind: policy.User, ARN: c.ARN, Account: c.Account}
+	switch {
+	case c.Service:
+		c.who.Kind = policy.Anonymous // nobody asks
+	case c.Type == "Root":
+		c.who.Kind = policy.Root
+	default:
+		c.who.UniqueIDs = []string{c.PrincipalID}
+	}
+	if c.Identity != nil {
+		c.who.Bounded = c.Identity.Boundary != nil
+	}
 	return &c
 }
 

@@ -392,18 +392,6 @@ func cond[Q, R any](d *Def[Q, R], tx *Tx, q *Q) func(*Target, string) ([]string,
 	return func(t *Target, key string) ([]string, bool) { return d.Cond(tx, q, t, key) }
 }
 
-// OwnAccount is the authorization in force until policies are: a principal may do everything in its own account, and nothing
-// in others.
-func OwnAccount(a *Authorization) error {
-	caller := a.Tx.Call.Caller
-	if a.Target.Account == caller.Account {
-		return nil
-	}
-	return api.Errorf(api.AccessDeniedException,
-		"User: %s is not authorized to perform: %s on this resource because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access",
-		caller.ARN, a.Target.Action)
-}
-
 // cached returns a record through the cache, nil if there is none. Absence is not cached.
 func (p *Pipeline) cached(ctx context.Context, storeKey string) (record.Record, error) {
 	if r, ok := p.cache.get(storeKey); ok {

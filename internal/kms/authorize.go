@@ -1,0 +1,118 @@
+package kms
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/authz"
+	"github.com/keyturn/keyturn/internal/policy"
+	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/service"
+)
+
+// Authorize decides on a target by its key policy, by grants, and by what IAM says of the caller, as "Authorization in AWS KMS" of the AWS
+// KMS developer guide has it. It is a service.Config.Authorize.
+func (k *KMS) Authorize(a *service.Authorization) error {
+	d, err := k.decide(a)
+	if err != nil || d.Allowed {
+		return err
+	}
+	return api.Errorf(api.AccessDeniedException, "%s", d.Message(a.Tx.Call.Caller.ARN, a.Target.Action, a.Target.ARN))
+}
+
+func (k *KMS) decide(a *service.Authorization) (authz.Decision, error) {
+	q := question(a)
+	if key := a.Target.Key; key != nil {
+		p, err := k.policies.of(key.Owner, key.Policy)
+		if err != nil {
+			return authz.Decision{}, err
+		}
+		q.OnResource = p
+	}
+	return authz.Decide(q)
+}
+
+// question is what a caller asks of a target, without what its resource says.
+func question(a *service.Authorization) *authz.Question {
+	caller := a.Tx.Call.Caller
+	return &authz.Question{
+		Who: caller.Who(), Identity: caller.Identity, Action: a.Target.Action, Resource: a.Target.ARN, ResourceAccount: a.Target.Account,
+		Value: func(key string) ([]string, bool) { return conditionValues(a, key) },
+	}
+}
+
+// conditionValues returns a request's values of a condition key: those of the operation, of the target, and of the request as such.
+func conditionValues(a *service.Authorization, key string) ([]string, bool) {
+	if values, ok := a.Cond(key); ok {
+		return values, true
+	}
+	if values, ok := resourceConditions(a.Tx, a.Target, key); ok {
+		return values, true
+	}
+	value := globalCondition(a.Tx, key)
+	return []string{value}, value != ""
+}
+
+// globalCondition is the value of a condition key that every request has, "" for none: "AWS global condition context keys" of the IAM
+// user guide, and kms:CallerAccount. Whoever has no session has no aws:MultiFactorAuthPresent.
+func globalCondition(tx *service.Tx, key string) string {
+	call, who := tx.Call, tx.Call.Caller.Who()
+	switch key {
+	case "kms:calleraccount", "aws:principalaccount":
+		return who.Account
+	case "aws:principalarn":
+		if who.Kind == policy.RoleSession {
+			return who.Role
+		}
+		return who.ARN
+	case "aws:principaltype":
+		return map[policy.Kind]string{
+			policy.Root: "Account", policy.User: "User", policy.RoleSession: "AssumedRole", policy.FederatedUser: "FederatedUser",
+		}[who.Kind]
+	case "aws:userid":
+		return call.Caller.PrincipalID
+	case "aws:username":
+		return call.Caller.UserName
+	case "aws:principalisawsservice", "aws:viaawsservice":
+		return "false"
+	case "aws:sourceip":
+		if _, err := netip.ParseAddr(call.SourceIP); err != nil {
+			return ""
+		}
+		return call.SourceIP
+	case "aws:securetransport":
+		return strconv.FormatBool(call.TLS != nil)
+	case "aws:currenttime":
+		return tx.Now.UTC().Format(time.RFC3339)
+	case "aws:epochtime":
+		return strconv.FormatInt(tx.Now.Unix(), 10)
+	case "aws:useragent":
+		return call.UserAgent
+	case "aws:requestedregion":
+		return call.Region
+	}
+	return ""
+}
+
+// keepsHold refuses a key policy that does not let its maker change it again, by itself or through IAM policies of the account ("lockout
+// safety check", PutKeyPolicy in the AWS KMS API reference), unless the caller says that this is meant.
+func (k *KMS) keepsHold(tx *service.Tx, key *record.Key, bypass api.Opt[bool]) error {
+	if bypass.V || tx.Call.Caller.Service {
+		return nil
+	}
+	p, err := k.policies.of(key.Owner, key.Policy)
+	if err != nil {
+		return err
+	}
+	a := &service.Authorization{Tx: tx, Target: &service.Target{Action: "kms:PutKeyPolicy", Account: key.Account, ARN: key.ARN(), Key: key}}
+	out := p.Evaluate(&policy.Request{
+		Who: tx.Call.Caller.Who(), Action: a.Target.Action, Resource: a.Target.ARN,
+		Value: func(name string) ([]string, bool) { return conditionValues(a, name) },
+	})
+	if len(out.Allow) > 0 && len(out.Deny) == 0 {
+		return nil
+	}
+	return api.Errorf(api.MalformedPolicyDocumentException, "The new key policy will not allow you to update the key policy in the future.")
+}
