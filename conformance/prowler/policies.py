@@ -65,7 +65,7 @@ def public():
         "encrypted-transport": condition("Bool", "aws:SecureTransport", "true"),
         # Statements that take away what others give.
         "denied-to-strangers": [allow("*"), deny(StringNotEquals={"aws:PrincipalAccount": "{account}"})],
-        "denied-outside-organization": [allow("*"), deny(StringNotEquals={"aws:PrincipalOrgID": ORGANIZATION})],
+        "denied-outside-organization": [allow("*"), deny("kms:Decrypt", StringNotEquals={"aws:PrincipalOrgID": ORGANIZATION})],
         "denied-to-all": [allow("*"), deny("kms:Decrypt")],
         "denied-something-else": [allow("*"), deny("kms:Encrypt", StringNotEquals={"aws:PrincipalAccount": "{account}"})],
     }
@@ -93,19 +93,24 @@ def enclave():
             allow(role, "kms:Decrypt", **{"ForAllValues:StringEquals": {PCR0: MEASUREMENT}, "Null": {PCR0: "false"}})
         ],
         "enclave-denied-absent": [allow(role, DATA), deny(DATA, **absent)],
-        "enclave-denied-different-or-absent": [allow(role, DATA), deny("kms:*", EVERYBODY, **differs)],
+        "enclave-denied-different-or-absent": [allow(role, DATA), deny(DATA, EVERYBODY, **differs)],
         # A negated operator holds where its key is absent, with IfExists or without.
         "enclave-denied-different": [allow(role, DATA), deny(DATA, StringNotEquals={PCR0: MEASUREMENT})],
         "enclave-denied-in-two": [allow(role, DATA), deny(DATA[:2], **absent), deny(DATA[2:], **absent)],
         "enclave-denied-some": [allow(role, DATA), deny("kms:Decrypt", **absent)],
         "enclave-denied-one-role": [allow(role, DATA), deny(DATA, {"AWS": f"{MINE}:role/other"}, **absent)],
         "enclave-denied-at-times": [allow(role, DATA), deny(DATA, **absent, Bool={"aws:SecureTransport": "false"})],
+        # Ways around attestation that are not among the actions of enclaves.
+        "enclave-grants": [allow(role, DATA, **attested), allow(role, "kms:CreateGrant")],
+        "enclave-re-encrypts": [allow(role, DATA, **attested), allow(role, "kms:ReEncrypt*")],
+        "enclave-administered": [allow({"AWS": f"{MINE}:root"}, "kms:*"), deny(DATA, **absent)],
+        "enclave-grants-denied": [allow(role, "kms:CreateGrant"), deny([*DATA, "kms:ReEncryptFrom"], **absent)],
     }
 
 
 def document(kind_statements, account, managed_only=False):
     """The policy of a key of an account: its statements and the one that lets the account manage the key."""
-    manage = ["kms:Create*", "kms:Describe*", "kms:Enable*", "kms:List*", "kms:Put*", "kms:Update*", "kms:Get*", "kms:Schedule*"]
+    manage = ["kms:CreateAlias", "kms:Describe*", "kms:Enable*", "kms:List*", "kms:Put*", "kms:Update*", "kms:Get*", "kms:Schedule*"]
     first = allow({"AWS": f"{MINE}:root"}, manage if managed_only else "kms:*")
     return {"Version": "2012-10-17", "Statement": filled([first, *kind_statements], account)}
 

@@ -57,29 +57,35 @@ var accessChecks = []*Check{
 }
 
 func evalPolicyPublic(f *Facts, _ *Settings) Verdict {
-	denies := keyStatements(f, policy.Deny)
+	denies := newDenials(f)
 	var open, closed problems
+	strangers := denies.of(stranger)
 	for _, st := range keyStatements(f, policy.Allow) {
-		who := principalsOf(st.Statement)
-		at := slices.IndexFunc(who, func(p principal) bool { return p.kind == anybodyKind })
-		actions := actionsOf(st)
-		if at < 0 || len(actions) == 0 {
-			continue
+		actions := st.actions & everyKeyAction
+		for _, who := range st.principals() {
+			if !who.public() || actions == 0 {
+				continue
+			}
+			if keys := keepingOut(st, who); keys != nil {
+				closed.add("%s names %s, but only those whom the condition on %s lets in.", st.Title(), who, someOf(keys, 5))
+				continue
+			}
+			named := denies.of(who)
+			left := actions &^ strangers.taken &^ named.taken
+			if left == 0 {
+				by := denies.taking(named, actions&named.taken)
+				if some := actions & strangers.taken; some != 0 {
+					by = denies.taking(strangers, some)
+				}
+				closed.add("%s allows %s, but %s denies it to strangers.", st.Title(), who, by)
+				continue
+			}
+			but := ""
+			if keys := conditionKeys(st.Statement); keys != nil {
+				but = fmt.Sprintf("; its conditions on %s do not confine who calls", someOf(keys, 5))
+			}
+			open.add("%s allows %s to call %s%s.", st.Title(), who, actionList(left), but)
 		}
-		if keys := confining(st.Statement); keys != nil {
-			closed.add("%s names %s, but only those whom the condition on %s lets in.", st.Title(), who[at], andList(keys))
-			continue
-		}
-		left, by := leftOf(actions, denies, stranger)
-		if len(left) == 0 {
-			closed.add("%s allows %s, but %s denies it to strangers.", st.Title(), who[at], by)
-			continue
-		}
-		but := ""
-		if keys := conditionKeys(st.Statement); keys != nil {
-			but = fmt.Sprintf("; its conditions on %s do not confine who calls", andList(keys))
-		}
-		open.add("%s allows %s to call %s%s.", st.Title(), who[at], actionList(left), but)
 	}
 	switch {
 	case open != nil:
@@ -93,27 +99,40 @@ func evalPolicyPublic(f *Facts, _ *Settings) Verdict {
 
 func evalPolicyUnknownAccount(f *Facts, s *Settings) Verdict {
 	known := append([]string{f.Account}, s.TrustedAccounts...)
-	denies := keyStatements(f, policy.Deny)
+	denies := newDenials(f)
+	strangers := denies.of(stranger).taken
 	var unknown, unclear problems
 	for _, st := range keyStatements(f, policy.Allow) {
-		actions := actionsOf(st)
+		// What anybody may is for the check of that. Here are those who may more.
+		open := actionSet(0)
+		if confining(st) == nil {
+			open = st.actions &^ strangers
+		}
 		var foreign, nameless []principal
-		for _, p := range resolved(st.Statement) {
-			left, _ := leftOf(actions, denies, p)
-			switch {
-			case len(left) == 0:
-			case p.kind == canonicalKind:
-				nameless = append(nameless, p)
-			case p.account != "" && !slices.Contains(known, p.account):
-				foreign = append(foreign, p)
+		var foreignActions, namelessActions actionSet
+		for _, c := range callersOf(st, f.Account, denies) {
+			left := st.actions & everyKeyAction &^ c.denial.taken
+			if c.asEverybody {
+				left &^= open
+			}
+			for _, p := range actingFor(st, c.principal) {
+				left := left &^ denies.of(p).taken
+				switch {
+				case left == 0:
+				case p.kind == canonicalKind:
+					nameless, namelessActions = append(nameless, p), namelessActions|left
+				case p.account != "" && !slices.Contains(known, p.account):
+					foreign, foreignActions = append(foreign, p), foreignActions|left
+				}
 			}
 		}
 		if foreign != nil {
-			unknown.add("%s allows %s to %s, of an account that is neither the key's own nor trusted%s.", st.Title(), actionList(actions),
-				nameAll(foreign), underConditions(st))
+			unknown.add("%s allows %s to %s, of an account that is neither the key's own nor trusted%s.", st.Title(),
+				actionList(foreignActions), nameList(foreign), underConditions(st))
 		}
 		if nameless != nil {
-			unclear.add("%s allows %s to %s, and the policy does not tell of which account that is.", st.Title(), actionList(actions), nameAll(nameless))
+			unclear.add("%s allows %s to %s, and the policy does not tell of which account that is.", st.Title(),
+				actionList(namelessActions), nameList(nameless))
 		}
 	}
 	switch {
@@ -126,51 +145,55 @@ func evalPolicyUnknownAccount(f *Facts, s *Settings) Verdict {
 	}
 }
 
-// resolved returns whom a statement names, and in the place of everybody the accounts to which its conditions confine them, since a
-// statement for "*" with kms:CallerAccount is one for that account; or otherwise, if no condition names accounts.
-func resolved(st *policy.Statement, otherwise ...principal) []principal {
+// actingFor returns whom a service acts for by the conditions of the statement that names it; of others themselves.
+func actingFor(st statement, p principal) []principal {
+	if p.kind != serviceKind {
+		return []principal{p}
+	}
 	var list []principal
-	for _, p := range principalsOf(st) {
-		switch {
-		case p.kind != anybodyKind:
-			list = append(list, p)
-		case confinedTo(st) != nil:
-			list = append(list, confinedTo(st)...)
-		default:
-			list = append(list, otherwise...)
+	for _, c := range st.conds {
+		if c.who == nil || c.who.negated {
+			continue
+		}
+		for _, source := range c.who.people {
+			if source.kind == sourceKind && st.lets(source) != never {
+				list = append(list, source)
+			}
 		}
 	}
 	return list
 }
 
-func underConditions(st statement) string {
-	if keys := conditionKeys(st.Statement); keys != nil {
-		return ", under conditions on " + andList(keys)
-	}
-	return ""
-}
-
 func evalPolicyLockout(f *Facts, _ *Settings) Verdict {
-	own := f.Account
-	denies := keyStatements(f, policy.Deny)
-	root := principal{accountKind, own, own} // whom everybody includes
-	var free, bound, taken, gone []string
+	own, put := f.Account, setOf(actionPutKeyPolicy)
+	denies := newDenials(f)
+	var free, bound, doubts, taken, gone problems
 	for _, st := range keyStatements(f, policy.Allow) {
-		if !covers(st.Statement, actionPutKeyPolicy) {
+		if st.actions&put == 0 {
 			continue
 		}
-		for _, p := range resolved(st.Statement, root) {
-			d, denied := deniedBy(denies, p, actionPutKeyPolicy)
+		for _, c := range callersOf(st, own, denies) {
+			p := c.principal
+			if p.kind == everyoneKind {
+				p = principal{accountKind, c.account, c.account} // in whose hands it is to let somebody act
+			}
+			r := c.denial
 			switch {
+			case c.asEverybody && p.kind != accountKind:
+				// Whom only a Deny or a condition names may not even exist.
 			case p.kind == deletedKind:
-				gone = append(gone, fmt.Sprintf("%s names %s, a user or role that is gone.", st.Title(), p.id))
+				gone.add("%s names %s, a user or role that is gone.", st.Title(), p.id)
 			case p.account != own || p.kind != accountKind && p.kind != identityKind:
-			case denied:
-				taken = append(taken, fmt.Sprintf("%s allows it to %s, but %s denies it.", st.Title(), p, d))
+			case r.taken&put != 0:
+				taken.add("%s allows it to %s, but %s denies it.", st.Title(), p, denies.taking(r, put))
+			case r.doubtful&put != 0:
+				d := denies.doubting(r, put)
+				doubts.add("%s allows kms:PutKeyPolicy to %s, but %s denies it%s: see that somebody is left who may.",
+					st.Title(), p, d, exceptions(d))
 			case st.Conditions != nil:
-				bound = append(bound, fmt.Sprintf("%s allows kms:PutKeyPolicy to %s%s.", st.Title(), p, underConditions(st)))
+				bound.add("%s allows kms:PutKeyPolicy to %s%s.", st.Title(), p, underConditions(st))
 			default:
-				free = append(free, fmt.Sprintf("%s allows kms:PutKeyPolicy to %s.", st.Title(), p))
+				free.add("%s allows kms:PutKeyPolicy to %s.", st.Title(), p)
 			}
 		}
 	}
@@ -179,13 +202,24 @@ func evalPolicyLockout(f *Facts, _ *Settings) Verdict {
 		return pass("%s", free[0]).andAll(gone)
 	case bound != nil:
 		return pass("%s", bound[0]).and("Nobody of the account may without conditions: see that they can be met.").andAll(gone)
+	case doubts != nil:
+		return doubts.on(Manual).andAll(gone)
 	default:
 		return fail("Nobody of account %s may call kms:PutKeyPolicy, so the account cannot change this policy.", own).andAll(append(taken, gone...))
 	}
 }
 
+// exceptions says how a Deny leaves somebody out.
+func exceptions(deny statement) string {
+	if deny.NotPrincipal != nil {
+		return " to all but those under NotPrincipal" + underConditions(deny)
+	}
+	return underConditions(deny)
+}
+
 func evalPolicyWildcardAdmin(f *Facts, _ *Settings) Verdict {
-	denies := keyStatements(f, policy.Deny)
+	denies := newDenials(f)
+	administration := setOf(adminActions...)
 	var bad problems
 	for _, st := range keyStatements(f, policy.Allow) {
 		patterns := adminWildcards(st.Statement)
@@ -193,14 +227,14 @@ func evalPolicyWildcardAdmin(f *Facts, _ *Settings) Verdict {
 			continue
 		}
 		var who []principal
-		for _, p := range principalsOf(st.Statement) {
-			left, _ := leftOf(adminActions, denies, p)
-			if p.kind != deletedKind && (p.kind != accountKind || p.account != f.Account) && len(left) > 0 {
-				who = append(who, p)
+		for _, c := range callersOf(st, f.Account, denies) {
+			itself := c.kind == accountKind && c.account == f.Account
+			if c.kind != deletedKind && !itself && administration&st.actions&^c.denial.taken != 0 {
+				who = append(who, c.principal)
 			}
 		}
 		if who != nil {
-			bad.add("%s allows %s, which covers administration, to %s%s.", st.Title(), andList(patterns), nameAll(who), underConditions(st))
+			bad.add("%s allows %s, which covers administration, to %s%s.", st.Title(), someOf(patterns, 5), nameList(who), underConditions(st))
 		}
 	}
 	if bad != nil {

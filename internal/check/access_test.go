@@ -192,13 +192,20 @@ func TestPolicyLockout(t *testing.T) {
 		{"denied to all", underPolicy(stmt("Allow", toRoot, `"kms:*"`, ""), stmt("Deny", toAll, put, "")), Fail, "but statement 2 denies it"},
 		{"denied to the account", underPolicy(stmt("Allow", toAdmin, `"kms:*"`, ""), stmt("Deny", toRoot, put, "")), Fail, "but statement 2 denies it"},
 		{"denied to one of two", underPolicy(stmt("Allow", toAdmin, `"kms:*"`, ""), stmt("Allow", toAlice, `"kms:*"`, ""), stmt("Deny", toAdmin, put, "")), Pass, "user/alice"},
-		{"denied to all without MFA", underPolicy(stmt("Allow", toRoot, `"kms:*"`, ""), stmt("Deny", toAll, put, `"BoolIfExists": {"aws:MultiFactorAuthPresent": "false"}`)), Pass, "account"},
+		{"denied to all without MFA", underPolicy(stmt("Allow", toRoot, `"kms:*"`, ""), stmt("Deny", toAll, put, `"BoolIfExists": {"aws:MultiFactorAuthPresent": "false"}`)),
+			Manual, "statement 2 denies it, under conditions on aws:MultiFactorAuthPresent: see"},
 		{"denied to all but another account", underPolicy(stmt("Allow", toRoot, `"kms:*"`, ""),
 			stmt("Deny", toAll, put, `"StringNotEquals": {"aws:PrincipalAccount": "444455556666"}`)), Fail, "denies"},
 		{"denied to all but a role", underPolicy(stmt("Allow", toRoot, `"kms:*"`, ""), stmt("Allow", toAdmin, `"kms:*"`, ""),
-			`{"Effect": "Deny", "NotPrincipal": `+toAdmin+`, "Action": "kms:*", "Resource": "*"}`), Pass, "role/admin"},
+			`{"Effect": "Deny", "NotPrincipal": `+toAdmin+`, "Action": "kms:*", "Resource": "*"}`), Manual, "role/admin"},
+		{"denied to all but a role and its account", underPolicy(stmt("Allow", toRoot, `"kms:*"`, ""), stmt("Allow", toAdmin, `"kms:*"`, ""),
+			`{"Effect": "Deny", "NotPrincipal": {"AWS": ["111122223333", "arn:aws:iam::111122223333:role/admin"]}, "Action": "kms:*", "Resource": "*"}`), Pass, "account"},
 		{"denied to all but the root", underPolicy(stmt("Allow", toRoot, `"kms:*"`, ""),
 			`{"Effect": "Deny", "NotPrincipal": `+toRoot+`, "Action": "kms:*", "Resource": "*"}`), Pass, "account"},
+		{"denied to all but a user and its account", underPolicy(stmt("Allow", toAlice, `"kms:*"`, ""),
+			`{"Effect": "Deny", "NotPrincipal": {"AWS": ["111122223333", "arn:aws:iam::111122223333:user/alice"]}, "Action": "kms:*", "Resource": "*"}`), Pass, "user/alice"},
+		{"denied to all but a role's sessions", underPolicy(stmt("Allow", toAdmin, `"kms:*"`, ""),
+			`{"Effect": "Deny", "NotPrincipal": {"AWS": ["111122223333", "arn:aws:iam::111122223333:role/admin"]}, "Action": "kms:*", "Resource": "*"}`), Manual, "role/admin"},
 		{"denied to a role by NotPrincipal", underPolicy(stmt("Allow", toAdmin, `"kms:*"`, ""),
 			`{"Effect": "Deny", "NotPrincipal": `+toRoot+`, "Action": "kms:*", "Resource": "*"}`), Fail, "denies"},
 		{"everything but it denied", underPolicy(stmt("Allow", toRoot, `"kms:*"`, ""),
@@ -277,7 +284,7 @@ func TestPolicyWildcardAdmin(t *testing.T) {
 // TestSessionsOfRoles: a Deny to a role reaches its sessions, whose ARNs leave out the role's path.
 func TestSessionsOfRoles(t *testing.T) {
 	session := awsPrincipal("arn:aws:sts::111122223333:assumed-role/admin/alice")
-	for arn, want := range map[string]bool{
+	for id, want := range map[string]bool{
 		"arn:aws:iam::111122223333:role/admin":               true,
 		"arn:aws:iam::111122223333:role/team/admin":          true,
 		"arn:aws:iam::444455556666:role/admin":               false,
@@ -288,8 +295,9 @@ func TestSessionsOfRoles(t *testing.T) {
 		"arn:aws:sts::111122223333:assumed-role/admin/alice": true,
 		"111122223333": true,
 	} {
-		if got := session.includedIn(awsPrincipal(arn)); got != want {
-			t.Errorf("%s: %v", arn, got)
+		denies := newDenials(ruleFacts(underPolicy(stmt("Deny", `{"AWS": "`+id+`"}`, `"kms:*"`, ""))))
+		if got := denies.of(session).taken != 0; got != want {
+			t.Errorf("%s: %v", id, got)
 		}
 	}
 }

@@ -55,6 +55,13 @@ func hasFixedOwner(v string) bool {
 	return isFixed(f[4])
 }
 
+// wildBeforeAccount tells whether a pattern has a wildcard before an ARN's account. In a comparison of texts such a wildcard reaches over
+// colons, so that "arn:aws:*:*:111122223333:*" is true of a role of any account with :111122223333: in its path.
+func wildBeforeAccount(v string) bool {
+	f := strings.SplitN(v, ":", 6)
+	return isWild(strings.Join(f[:min(len(f), 4)], ":"))
+}
+
 // isNarrowRange follows the same meaning of public: ranges broader than /8, or /32 of IPv6, are the internet.
 func isNarrowRange(v string) bool {
 	r, err := netip.ParsePrefix(v)
@@ -69,10 +76,10 @@ func isNarrowRange(v string) bool {
 }
 
 // confining returns the keys of a statement's conditions that keep strangers out, nil if none does.
-func confining(st *policy.Statement) []string {
+func confining(st statement) []string {
 	var keys []string
-	for _, c := range st.Conditions {
-		if confines(st, c) {
+	for _, c := range st.conds {
+		if st.confines(c) {
 			keys = append(keys, c.Key)
 		}
 	}
@@ -81,13 +88,12 @@ func confining(st *policy.Statement) []string {
 
 // confines tells whether a condition of an Allow is met by nobody but whom its values name. It must be false where the key is absent:
 // with ForAllValues and with IfExists it is true then, unless the key is always there or another condition demands it.
-func confines(st *policy.Statement, c policy.Condition) bool {
-	key := strings.ToLower(c.Key)
-	if !namesCallers(c, key, "StringEquals", "StringEqualsIgnoreCase", "StringLike", "ArnEquals", "ArnLike", "IpAddress") {
+func (s statement) confines(c condition) bool {
+	if !namesCallers(c.Condition, c.key, "StringEquals", "StringEqualsIgnoreCase", "StringLike", "ArnEquals", "ArnLike", "IpAddress") {
 		return false
 	}
-	mayLack := c.Operator.Quantifier == policy.ForAllValues || c.Operator.IfExists && !slices.Contains(alwaysThere, key)
-	return !mayLack || demands(st, key)
+	mayLack := c.Operator.Quantifier == policy.ForAllValues || c.Operator.IfExists && !slices.Contains(alwaysThere, c.key)
+	return !mayLack || s.demanded[c.key]
 }
 
 // namesCallers tells whether a condition compares a key of whoKeys by one of the operators, every value naming somebody.
@@ -97,72 +103,25 @@ func namesCallers(c policy.Condition, key string, operators ...string) bool {
 	if !known || !slices.Contains(operators, op) {
 		return false
 	}
-	if strings.Contains(op, "Equals") && strings.HasPrefix(op, "String") {
+	switch {
+	case strings.HasPrefix(op, "String") && strings.Contains(op, "Equals"):
 		// The text of the value is compared, wildcards too; only a variable is not what it seems.
 		named = func(v string) bool { return !strings.Contains(v, "${") }
+	case strings.HasPrefix(op, "String") && isARNKey(key):
+		named = func(v string) bool { return !wildBeforeAccount(v) && hasFixedOwner(v) }
 	}
 	return !slices.ContainsFunc(c.Values, func(v string) bool { return !named(v) })
 }
 
-// demands tells whether a condition of the statement asks that a key, in lower case, be there.
-func demands(st *policy.Statement, key string) bool {
-	return slices.ContainsFunc(st.Conditions, func(c policy.Condition) bool {
-		return c.Operator.Name == "Null" && strings.ToLower(c.Key) == key && !slices.Contains(c.Values, "true")
-	})
+// demands tells whether a condition asks that its key be there.
+func (c *condition) demands() bool {
+	return c.Operator.Name == "Null" && !slices.Contains(c.Values, "true")
 }
 
-// allHoldFor tells whether all conditions of a Deny are certainly met by every request of p, so that the Deny takes from p what it
-// covers.
-func allHoldFor(deny *policy.Statement, p principal) bool {
-	return !slices.ContainsFunc(deny.Conditions, func(c policy.Condition) bool { return !holdsFor(c, p) })
+// isHopeless tells whether no request meets a condition: it asks for one of no values. A negated operator asks for none of them, and
+// where its key is absent IfExists or ForAllValues would let a request through.
+func isHopeless(c policy.Condition) bool {
+	return len(c.Values) == 0 && !isNegated(c.Operator.Name) && !c.Operator.IfExists && c.Operator.Quantifier != policy.ForAllValues
 }
 
-// holdsFor tells whether a condition is certainly met by every request of p. A negated operator is met where its key is absent, with
-// or without IfExists.
-func holdsFor(c policy.Condition, p principal) bool {
-	key := strings.ToLower(c.Key)
-	if key == "aws:principalisawsservice" {
-		return p.kind != serviceKind && c.Operator.Name == "Bool" && c.Operator.Quantifier == policy.Single && slices.Contains(c.Values, "false")
-	}
-	if c.Operator.Quantifier == policy.ForAnyValue || !namesCallers(c, key,
-		"StringNotEquals", "StringNotEqualsIgnoreCase", "StringNotLike", "ArnNotEquals", "ArnNotLike", "NotIpAddress") {
-		return false
-	}
-	if p.kind == anybodyKind {
-		return true
-	}
-	// Only these keys tell whether somebody known is meant: which organization an account is in is not known here.
-	return p.account != "" && !slices.ContainsFunc(c.Values, func(v string) bool {
-		a := accountIn(key, v)
-		return a == "" || a == p.account
-	})
-}
-
-// accountIn returns the account that a value of a condition names as the caller's, "" if it names none.
-func accountIn(key, value string) string {
-	switch key {
-	case "aws:principalaccount", "kms:calleraccount":
-		return value
-	case "aws:principalarn":
-		return accountOf(value)
-	default:
-		return ""
-	}
-}
-
-// confinedTo returns the accounts to which the conditions of an Allow confine everybody, nil if they name none.
-func confinedTo(st *policy.Statement) []principal {
-	for _, c := range st.Conditions {
-		key := strings.ToLower(c.Key)
-		if !confines(st, c) || accountIn(key, c.Values[0]) == "" {
-			continue
-		}
-		var list []principal
-		for _, v := range c.Values {
-			a := accountIn(key, v)
-			list = append(list, principal{accountKind, v, a})
-		}
-		return list
-	}
-	return nil
-}
+func isNegated(operator string) bool { return strings.Contains(operator, "Not") }

@@ -80,7 +80,7 @@ func evalEnclaveAttestation(f *Facts, _ *Settings) Verdict {
 	for _, st := range keyStatements(f, policy.Allow) {
 		if actions := unattested(st); actions != nil {
 			open.add("%s allows %s to %s without a condition on kms:RecipientAttestation.", st.Title(), andList(actions),
-				nameAll(principalsOf(st.Statement)))
+				nameList(st.principals()))
 		}
 	}
 	if open != nil {
@@ -94,28 +94,24 @@ func evalEnclaveBypass(f *Facts, _ *Settings) Verdict {
 	if sign == "" {
 		return notApplicable(notForEnclaves)
 	}
-	denies := keyStatements(f, policy.Deny)
+	guard := newAttestationGuard(f)
 	var open, closed problems
 	for _, st := range keyStatements(f, policy.Allow) {
-		var left []string
-		var by statement
-		anyImage := false
-		for _, a := range unattested(st) {
-			i := slices.IndexFunc(denies, func(d statement) bool { return deniesUnattested(d, a) })
-			if i < 0 {
-				left = append(left, a)
-				continue
-			}
-			by = denies[i]
-			anyImage = anyImage || !slices.ContainsFunc(denies, func(d statement) bool { return deniesUnattested(d, a) && comparesImage(d) })
+		asked := st.actions & setOf(bypassActions...)
+		if asked == 0 || asksAttestation(st) {
+			continue
 		}
+		if granted := setOf(grantedActions...); granted&^guard.denied == 0 && asked&setOf(actionCreateGrant) != 0 {
+			asked = asked&^setOf(actionCreateGrant) | granted // all that a grant would give
+		}
+		left, by := asked&^guard.denied, guard.first(asked)
 		switch {
-		case left != nil:
-			open.add("%s allows %s to %s without attestation, and no Deny stands against it.", st.Title(), andList(left),
-				nameAll(principalsOf(st.Statement)))
-		case anyImage:
+		case left != 0:
+			open.add("%s allows %s to %s without attestation, and no Deny stands against it.", st.Title(), andList(left.among(bypassActions)),
+				nameList(st.principals()))
+		case asked&^guard.image != 0:
 			closed.add("%s asks for no attestation; %s denies what comes without one, whatever image attests itself.", st.Title(), by)
-		case by.Statement != nil:
+		default:
 			closed.add("%s asks for no attestation; %s denies what comes without the right one.", st.Title(), by)
 		}
 	}
@@ -125,22 +121,62 @@ func evalEnclaveBypass(f *Facts, _ *Settings) Verdict {
 	case closed != nil:
 		return closed.on(Pass)
 	default:
-		return pass("Every statement that allows what an enclave needs asks for attestation. The key is known as one for enclaves by %s.", sign)
+		return pass("Every statement that allows what an enclave needs, or leads to it, asks for attestation. The key is known as one for "+
+			"enclaves by %s.", sign)
 	}
+}
+
+// Ways around attestation. ReEncrypt knows no attestation, and gives the ciphertext to another key, where Decrypt opens it. A grant cannot
+// ask for attestation, so that whoever may make one opens the key to whom they like (GrantConstraints of the KMS API reference are on
+// the encryption context only); but a Deny of the key policy stands above grants too, so where all that a grant could give away is denied
+// without attestation, CreateGrant leads nowhere.
+var (
+	grantedActions = []string{actionDecrypt, actionDeriveSharedSecret, actionGenerateDataKey, actionGenerateKeyPair, actionReEncryptFrom}
+	bypassActions  = append(slices.Clone(enclaveActions), actionCreateGrant, actionReEncryptFrom)
+)
+
+// attestationGuard is what the Deny statements of a policy take from everybody who comes without attestation.
+type attestationGuard struct {
+	denies []statement // the statements that do
+	denied actionSet
+	image  actionSet // also from those who attest something else
+}
+
+func newAttestationGuard(f *Facts) *attestationGuard {
+	g := &attestationGuard{}
+	for _, d := range keyStatements(f, policy.Deny) {
+		if !deniesUnattested(d) {
+			continue
+		}
+		g.denies = append(g.denies, d)
+		g.denied |= d.actions
+		if comparesImage(d) {
+			g.image |= d.actions
+		}
+	}
+	return g
+}
+
+// first returns the first Deny of one of the actions, none if there is none.
+func (g *attestationGuard) first(actions actionSet) statement {
+	for _, d := range g.denies {
+		if d.actions&actions != 0 {
+			return d
+		}
+	}
+	return statement{}
 }
 
 // unattested returns the actions of enclaves that an Allow covers without asking for attestation.
 func unattested(st statement) []string {
-	if slices.ContainsFunc(st.Conditions, func(c policy.Condition) bool { return asksForAttestation(st.Statement, c) }) {
+	if asksAttestation(st) {
 		return nil
 	}
-	var list []string
-	for _, a := range enclaveActions {
-		if covers(st.Statement, a) {
-			list = append(list, a)
-		}
-	}
-	return list
+	return st.actions.among(enclaveActions)
+}
+
+func asksAttestation(st statement) bool {
+	return slices.ContainsFunc(st.conds, func(c condition) bool { return asksForAttestation(st, c) })
 }
 
 func onAttestation(c policy.Condition) bool {
@@ -149,25 +185,25 @@ func onAttestation(c policy.Condition) bool {
 
 // asksForAttestation tells whether a condition of an Allow binds it to measured values. It must be false where no attestation came, so
 // neither IfExists nor, unless another condition demands the key, ForAllValues will do.
-func asksForAttestation(st *policy.Statement, c policy.Condition) bool {
+func asksForAttestation(st statement, c condition) bool {
 	switch c.Operator.Name {
 	case "StringEquals", "StringEqualsIgnoreCase", "StringLike":
-		return onAttestation(c) && !c.Operator.IfExists && !slices.ContainsFunc(c.Values, isWild) &&
-			(c.Operator.Quantifier != policy.ForAllValues || demands(st, strings.ToLower(c.Key)))
+		return onAttestation(c.Condition) && !c.Operator.IfExists && !slices.ContainsFunc(c.Values, isWild) &&
+			(c.Operator.Quantifier != policy.ForAllValues || st.demanded[c.key])
 	default:
 		return false
 	}
 }
 
-// deniesUnattested tells whether a Deny takes an action from everybody who comes without attestation: all its conditions hold then. A
+// deniesUnattested tells whether a Deny takes what it covers from everybody who comes without attestation: all its conditions hold then. A
 // negated operator holds where its key is absent, with or without IfExists ("Condition operators" of the IAM user guide). NotPrincipal
 // would leave somebody out.
-func deniesUnattested(d statement, action string) bool {
-	return covers(d.Statement, action) && reaches(d.Statement, stranger) && d.NotPrincipal == nil &&
-		!slices.ContainsFunc(d.Conditions, func(c policy.Condition) bool {
-			absent := c.Operator.Name == "Null" && slices.Contains(c.Values, "true")
-			return !onAttestation(c) || !absent && !comparesValues(c)
-		})
+func deniesUnattested(d statement) bool {
+	everybody := d.NotPrincipal == nil && slices.ContainsFunc(d.named, func(p principal) bool { return p.kind == anybodyKind })
+	return everybody && !slices.ContainsFunc(d.Conditions, func(c policy.Condition) bool {
+		absent := c.Operator.Name == "Null" && slices.Contains(c.Values, "true")
+		return !onAttestation(c) || !absent && !comparesValues(c)
+	})
 }
 
 // comparesImage tells whether such a Deny also takes the action from those who attest something else.
@@ -180,7 +216,7 @@ func comparesImage(d statement) bool {
 func comparesValues(c policy.Condition) bool {
 	switch c.Operator.Name {
 	case "StringNotEquals", "StringNotEqualsIgnoreCase", "StringNotLike":
-		return c.Operator.Quantifier != policy.ForAnyValue
+		return c.Operator.Quantifier != policy.ForAnyValue && len(c.Values) > 0
 	default:
 		return false
 	}

@@ -13,6 +13,7 @@ func forEnclaves(statements ...string) func(*Facts) {
 const (
 	attested    = `"StringEqualsIgnoreCase": {"kms:RecipientAttestation:ImageSha384": "9fedcba8"}`
 	fiveActions = `["kms:Decrypt", "kms:DeriveSharedSecret", "kms:GenerateDataKey*", "kms:GenerateRandom"]`
+	sixActions  = `["kms:Decrypt", "kms:DeriveSharedSecret", "kms:GenerateDataKey*", "kms:GenerateRandom", "kms:ReEncryptFrom"]`
 )
 
 func TestEnclaveSigns(t *testing.T) {
@@ -66,22 +67,32 @@ func TestEnclaveBypass(t *testing.T) {
 	const absent = `"Null": {"kms:RecipientAttestation:PCR0": "true"}`
 	runRule(t, "enclave-bypass", []ruleCase{
 		{"attested", forEnclaves(stmt("Allow", toAdmin, `"kms:Decrypt"`, attested)), Pass, "asks for attestation"},
-		{"no Deny", forEnclaves(stmt("Allow", toRoot, `"kms:*"`, "")), Fail, "Statement 1 allows kms:Decrypt, kms:DeriveSharedSecret, kms:GenerateDataKey, kms:GenerateDataKeyPair and kms:GenerateRandom"},
-		{"a Deny where it is absent", deny(toAll, fiveActions, absent), Pass, "whatever image attests itself"},
+		{"no Deny", forEnclaves(stmt("Allow", toRoot, `"kms:*"`, "")), Fail, "Statement 1 allows kms:Decrypt, kms:DeriveSharedSecret, kms:GenerateDataKey, kms:GenerateDataKeyPair, kms:GenerateRandom, kms:CreateGrant and kms:ReEncryptFrom"},
+		{"a Deny where it is absent", deny(toAll, sixActions, absent), Pass, "whatever image attests itself"},
 		{"a Deny where it is absent, as AWS", deny(`{"AWS": ["*"]}`, `"kms:*"`, absent), Pass, "statement 2"},
-		{"a Deny where it differs", deny(toAll, fiveActions, `"StringNotEqualsIgnoreCaseIfExists": {"kms:RecipientAttestation:ImageSha384": "9f"}`), Pass, "without the right one"},
-		{"a negated operator holds without IfExists", deny(toAll, fiveActions, `"StringNotEquals": {"kms:RecipientAttestation:PCR0": "9f"}`), Pass, "without the right one"},
-		{"a Deny where it differs from any", deny(toAll, fiveActions, `"StringNotLike": {"kms:RecipientAttestation:PCR0": "*"}`), Pass, "whatever image"},
+		{"a Deny where it differs", deny(toAll, sixActions, `"StringNotEqualsIgnoreCaseIfExists": {"kms:RecipientAttestation:ImageSha384": "9f"}`), Pass, "without the right one"},
+		{"a negated operator holds without IfExists", deny(toAll, sixActions, `"StringNotEquals": {"kms:RecipientAttestation:PCR0": "9f"}`), Pass, "without the right one"},
+		{"a Deny where it differs from any", deny(toAll, sixActions, `"StringNotLike": {"kms:RecipientAttestation:PCR0": "*"}`), Pass, "whatever image"},
 		{"a Deny by NotAction", forEnclaves(stmt("Allow", toRoot, `"kms:*"`, ""),
 			`{"Effect": "Deny", "Principal": "*", "NotAction": "kms:Put*", "Resource": "*", "Condition": {`+absent+`}}`), Pass, "statement 2"},
 		{"two Denies together", forEnclaves(stmt("Allow", toRoot, `["kms:Decrypt", "kms:GenerateDataKey"]`, ""),
 			stmt("Deny", toAll, `"kms:Decrypt"`, absent), stmt("Deny", toAll, `"kms:GenerateDataKey"`, absent)), Pass, "denies"},
-		{"a Deny of some actions", deny(toAll, `["kms:Decrypt", "kms:GenerateDataKey*"]`, absent), Fail, "allows kms:DeriveSharedSecret and kms:GenerateRandom"},
-		{"a Deny to somebody", deny(toAdmin, fiveActions, absent), Fail, "no Deny"},
+		{"a Deny of some actions", deny(toAll, `["kms:Decrypt", "kms:GenerateDataKey*"]`, absent), Fail, "allows kms:DeriveSharedSecret, kms:GenerateRandom, kms:CreateGrant and kms:ReEncryptFrom"},
+		{"a Deny to somebody", deny(toAdmin, sixActions, absent), Fail, "no Deny"},
 		{"a Deny to all but somebody", forEnclaves(stmt("Allow", toRoot, `"kms:*"`, ""),
 			`{"Effect": "Deny", "NotPrincipal": `+toRoot+`, "Action": "kms:*", "Resource": "*", "Condition": {`+absent+`}}`), Fail, "no Deny"},
-		{"a Deny where it is there", deny(toAll, fiveActions, `"Null": {"kms:RecipientAttestation:PCR0": "false"}`), Fail, "no Deny"},
-		{"a Deny of any value that differs", deny(toAll, fiveActions, `"ForAnyValue:StringNotEquals": {"kms:RecipientAttestation:PCR0": "9f"}`), Fail, "no Deny"},
-		{"a Deny that asks more", deny(toAll, fiveActions, absent+`, "IpAddress": {"aws:SourceIp": "192.0.2.1"}`), Fail, "no Deny"},
+		{"a Deny where it is there", deny(toAll, sixActions, `"Null": {"kms:RecipientAttestation:PCR0": "false"}`), Fail, "no Deny"},
+		{"a Deny of any value that differs", deny(toAll, sixActions, `"ForAnyValue:StringNotEquals": {"kms:RecipientAttestation:PCR0": "9f"}`), Fail, "no Deny"},
+		{"a grant", forEnclaves(stmt("Allow", toAdmin, `"kms:Decrypt"`, attested), stmt("Allow", toRoot, `"kms:CreateGrant"`, "")), Fail, "allows kms:CreateGrant to"},
+		{"a grant of what is denied without attestation", forEnclaves(stmt("Allow", toRoot, `"kms:CreateGrant"`, ""), stmt("Deny", toAll, sixActions, absent)), Pass, "whatever image"},
+		{"a grant of the right image only", forEnclaves(stmt("Allow", toRoot, `"kms:CreateGrant"`, ""),
+			stmt("Deny", toAll, sixActions, `"StringNotEquals": {"kms:RecipientAttestation:PCR0": "9f"}`)), Pass, "without the right one"},
+		{"a grant that may re-encrypt", forEnclaves(stmt("Allow", toRoot, `"kms:CreateGrant"`, ""), stmt("Deny", toAll, fiveActions, absent)), Fail, "allows kms:CreateGrant to"},
+		{"an attested grant", forEnclaves(stmt("Allow", toRoot, `"kms:CreateGrant"`, attested)), Pass, "asks for attestation"},
+		{"re-encryption", forEnclaves(stmt("Allow", toAdmin, `"kms:Decrypt"`, attested), stmt("Allow", toRoot, `"kms:ReEncrypt*"`, "")), Fail, "allows kms:ReEncryptFrom to"},
+		{"re-encryption denied", forEnclaves(stmt("Allow", toRoot, `"kms:ReEncrypt*"`, ""), stmt("Deny", toAll, sixActions, absent)), Pass, "statement 2"},
+		{"re-encryption to the key", forEnclaves(stmt("Allow", toRoot, `"kms:ReEncryptTo"`, "")), Pass, "asks for attestation"},
+		{"a Deny of no values", valueless(deny(toAll, sixActions, `"StringNotEquals": {"kms:RecipientAttestation:PCR0": "9f"}`), 1), Fail, "no Deny"},
+		{"a Deny that asks more", deny(toAll, sixActions, absent+`, "IpAddress": {"aws:SourceIp": "192.0.2.1"}`), Fail, "no Deny"},
 	})
 }

@@ -11,8 +11,9 @@ var fixEnclaveAttestation = Remediation{
 }
 
 var fixEnclaveBypass = Remediation{
-	Text: "Add a Deny for everybody of the same five actions, with StringNotEqualsIgnoreCaseIfExists on kms:RecipientAttestation:ImageSha384: " +
-		"it holds where there is no attestation and where there is another one. Or take the actions out of the statement.",
+	Text: "Add a Deny for everybody of the same five actions and kms:ReEncryptFrom, with StringNotEqualsIgnoreCaseIfExists on " +
+		"kms:RecipientAttestation:ImageSha384: it holds where there is no attestation and where there is another one, for grants too. Or take " +
+		"the actions out of the statement, kms:CreateGrant and kms:ReEncryptFrom with them.",
 	Console:        editPolicyConsole + "add the Deny, Save changes.",
 	CLI:            editPolicyCLI,
 	CloudFormation: enclaveCloudFormation,
@@ -44,6 +45,7 @@ const enclaveCloudFormation = `Key:
             - kms:GenerateDataKey
             - kms:GenerateDataKeyPair
             - kms:GenerateRandom
+            - kms:ReEncryptFrom
           Resource: "*"
           Condition:
             StringNotEqualsIgnoreCaseIfExists:
@@ -70,6 +72,7 @@ const enclaveTerraform = `data "aws_iam_policy_document" "key" {
     effect = "Deny"
     actions = [
       "kms:Decrypt", "kms:DeriveSharedSecret", "kms:GenerateDataKey", "kms:GenerateDataKeyPair", "kms:GenerateRandom",
+      "kms:ReEncryptFrom",
     ]
     resources = ["*"]
     principals {

@@ -9,23 +9,22 @@ import (
 
 // accessQuestion asks who of the account may call an action on a key.
 type accessQuestion struct {
-	key            *Key
-	action         string
-	allows, denies []statement // those of the key policy that cover the action
-	opened         certainty   // whether the key policy leaves it to IAM policies
+	key     *Key
+	account string
+	action  string
+	allows  []statement // those of the key policy that cover the action
+	index   *principalIndex
+	denies  *denials
+	opened  certainty // whether the key policy leaves it to IAM policies
 }
 
 func newAccessQuestion(f *Facts, action string) *accessQuestion {
-	q := &accessQuestion{key: f.Key, action: action}
-	other := func(st statement) bool { return !covers(st.Statement, action) }
-	q.allows = slices.DeleteFunc(keyStatements(f, policy.Allow), other)
-	q.denies = slices.DeleteFunc(keyStatements(f, policy.Deny), other)
-	for _, st := range q.allows {
-		for _, p := range principalsOf(st.Statement) {
-			if p.kind == accountKind && p.account == f.Account {
-				q.opened = max(q.opened, unlessConditions(st.Statement))
-			}
-		}
+	q := &accessQuestion{key: f.Key, account: f.Account, action: action, denies: newDenials(f)}
+	q.allows = slices.DeleteFunc(keyStatements(f, policy.Allow), func(st statement) bool { return st.actions&setOf(action) == 0 })
+	q.index = newPrincipalIndex(q.allows)
+	own := principal{accountKind, f.Account, f.Account}
+	for _, i := range q.index.forAccount(own) {
+		q.opened = max(q.opened, q.allows[i].lets(own))
 	}
 	return q
 }
@@ -43,6 +42,9 @@ func unlessConditions(st *policy.Statement) certainty {
 // within one account; what an organization forbids is not read.
 func (q *accessQuestion) mayCall(who *IAMPrincipal) (answer certainty, blind string) {
 	p := awsPrincipal(who.ARN)
+	if p.account != q.account {
+		return never, "" // the policies of another account say nothing of what this one lets its own users do
+	}
 	denied := q.deniedByKey(p)
 	allow, deny, blind := q.byPolicies(who.Policies)
 	denied = max(denied, deny)
@@ -72,28 +74,28 @@ func (q *accessQuestion) mayCall(who *IAMPrincipal) (answer certainty, blind str
 }
 
 func (q *accessQuestion) deniedByKey(p principal) certainty {
-	denied := never
-	for _, d := range q.denies {
-		if !reaches(d.Statement, p) {
-			continue
-		}
-		if allHoldFor(d.Statement, p) {
-			return surely
-		}
-		denied = maybe
+	r, action := q.denies.of(p), setOf(q.action)
+	switch {
+	case r.taken&action != 0:
+		return surely
+	case r.doubtful&action != 0:
+		return maybe
+	default:
+		return never
 	}
-	return denied
 }
 
 // named tells whether the key policy permits the action to p by name, or to everybody.
 func (q *accessQuestion) named(p principal) certainty {
 	best := never
-	for _, st := range q.allows {
-		for _, named := range principalsOf(st.Statement) {
-			if named.kind != accountKind && (p.includedIn(named) || isSessionOf(named, p)) {
-				best = max(best, unlessConditions(st.Statement))
-			}
+	find := func(places []int) {
+		for _, i := range places {
+			best = max(best, q.allows[i].lets(p))
 		}
+	}
+	find(q.index.forName(p))
+	if common, session, ok := p.role(); ok && !session {
+		find(q.index.bySession[common])
 	}
 	return best
 }

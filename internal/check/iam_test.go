@@ -53,6 +53,7 @@ func TestEnableRotationAccess(t *testing.T) {
 	half.Policies = append(half.Policies, broken)
 	unbounded := iamRole("unbounded", allow)
 	unbounded.Boundary = &broken
+	foreignRole := IAMPrincipal{ARN: "arn:aws:iam::444455556666:role/reader", Policies: iamPolicies([]string{allow})}
 	runRule(t, "iam-enable-rotation", []ruleCase{
 		{"a role by IAM", delegated(iamRole("admin", allow)), Pass, "permitted to arn:aws:iam::111122223333:role/admin."},
 		{"everything", delegated(iamUser("a", iamStmt("Allow", `"*"`, "*", ""))), Pass, "user/a"},
@@ -98,6 +99,14 @@ func TestEnableRotationAccess(t *testing.T) {
 		{"denied by the key policy", keyPolicy([]IAMPrincipal{iamRole("admin", allow)}, stmt("Allow", toRoot, `"kms:*"`, ""), stmt("Deny", toAll, enable, "")), Fail, "none does"},
 		{"denied to another", keyPolicy([]IAMPrincipal{iamRole("admin", allow)}, stmt("Allow", toRoot, `"kms:*"`, ""), stmt("Deny", toAlice, enable, "")), Pass, "role/admin"},
 		{"denied under a condition", keyPolicy([]IAMPrincipal{iamRole("admin", allow)}, stmt("Allow", toRoot, `"kms:*"`, ""), stmt("Deny", toAll, enable, mfa)), Manual, "role/admin"},
+
+		{"a role of another account", delegated(foreignRole), Fail, "No user or role"},
+		{"a role of another account, named", keyPolicy([]IAMPrincipal{foreignRole}, stmt("Allow", toForeign, `"kms:*"`, "")), Fail, "No user or role"},
+		{"a role of another account among everybody", keyPolicy([]IAMPrincipal{foreignRole}, stmt("Allow", toAll, `"kms:*"`, "")), Fail, "No user or role"},
+		{"opened to another account's root only", keyPolicy([]IAMPrincipal{iamRole("r", allow)}, stmt("Allow", toRoot, `"kms:*"`, `"StringEquals": {"kms:CallerAccount": "444455556666"}`)), Fail, "does not let"},
+		{"everybody of the account", keyPolicy([]IAMPrincipal{iamUser("u")}, stmt("Allow", toAll, `"kms:*"`, ofOwn)), Pass, "user/u"},
+		{"everybody of another account", keyPolicy([]IAMPrincipal{iamUser("u")}, stmt("Allow", toAll, `"kms:*"`, `"StringEquals": {"kms:CallerAccount": "444455556666"}`)), Fail, "No user"},
+		{"denied to all but another role", keyPolicy([]IAMPrincipal{iamRole("r", allow)}, stmt("Allow", toRoot, `"kms:*"`, ""), stmt("Deny", toAll, enable, notAdmin)), Fail, "none does"},
 
 		{"an HMAC key", func(f *Facts) { f.Key.Spec = "HMAC_256" }, NotApplicable, "HMAC"},
 		{"a disabled key", func(f *Facts) { f.Key.State = StateDisabled }, NotApplicable, "state Disabled"},

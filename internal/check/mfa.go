@@ -19,32 +19,30 @@ func evalPolicyMFADeletion(f *Facts, _ *Settings) Verdict {
 	if f.Key.Origin == OriginExternal {
 		actions = append(actions, actionDeleteMaterial)
 	}
-	denies := keyStatements(f, policy.Deny)
+	denies := newDenials(f)
 	var open problems
 	guarded := false
 	for _, st := range keyStatements(f, policy.Allow) {
+		asked := st.actions & setOf(actions...)
+		if asked == 0 {
+			continue
+		}
+		asks := asksForMFA(st.Statement)
 		var who []principal
-		var what []string
-		for _, action := range actions {
-			if !covers(st.Statement, action) {
+		var what actionSet
+		for _, c := range callersOf(st, f.Account, denies) {
+			left := asked &^ c.denial.taken
+			if !c.person() || left == 0 {
 				continue
 			}
-			for _, p := range principalsOf(st.Statement) {
-				if _, denied := deniedBy(denies, p, action); !p.person() || denied {
-					continue
-				}
-				if asksForMFA(st.Statement) || deniedWithoutMFA(denies, p, action) {
-					guarded = true
-					continue
-				}
-				who = append(who, p)
-				if !slices.Contains(what, action) {
-					what = append(what, action)
-				}
+			if left &^= c.denial.longTerm & c.denial.passing; asks || left == 0 {
+				guarded = true
+				continue
 			}
+			who, what = append(who, c.principal), what|left
 		}
 		if who != nil {
-			open.add("%s allows %s to %s without multi-factor authentication.", st.Title(), andList(what), nameAll(who))
+			open.add("%s allows %s to %s without multi-factor authentication.", st.Title(), andList(what.among(actions)), nameList(who))
 		}
 	}
 	switch {
@@ -54,8 +52,8 @@ func evalPolicyMFADeletion(f *Facts, _ *Settings) Verdict {
 		return pass("The key policy lets no user or role call %s.", andList(actions))
 	}
 	v := open.on(Fail)
-	for _, d := range denies {
-		if slices.ContainsFunc(actions, func(a string) bool { return covers(d.Statement, a) }) && missesLongTerm(d.Statement) {
+	for _, d := range denies.list {
+		if d.actions&setOf(actions...) != 0 && missesLongTerm(d.Statement) {
 			v = v.and("%s denies with Bool on aws:MultiFactorAuthPresent, which does not reach long-term credentials: the key is absent "+
 				"then, and only BoolIfExists holds.", d.Title())
 		}
@@ -80,18 +78,6 @@ func asksForMFA(st *policy.Statement) bool {
 			return false
 		}
 	})
-}
-
-// deniedWithoutMFA tells whether the Deny statements together take an action away from p whenever p comes without MFA, be it with
-// long-term credentials or with temporary ones.
-func deniedWithoutMFA(denies []statement, p principal, action string) bool {
-	caught := func(longTerm bool) bool {
-		return slices.ContainsFunc(denies, func(d statement) bool {
-			return covers(d.Statement, action) && reaches(d.Statement, p) &&
-				!slices.ContainsFunc(d.Conditions, func(c policy.Condition) bool { return !holdsFor(c, p) && !holdsWithoutMFA(c, longTerm) })
-		})
-	}
-	return caught(true) && caught(false)
 }
 
 // holdsWithoutMFA tells whether a condition is certainly met by a caller without MFA.

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/keyturn/keyturn/internal/policy"
@@ -13,8 +12,10 @@ type principalKind int
 const (
 	anybodyKind   principalKind = iota
 	accountKind                 // the root of an account, which stands for all whom the account's IAM policies allow
+	everyoneKind                // every user and role of an account, whom "*" with a condition lets in
 	identityKind                // a user, a role or a session of them
 	serviceKind                 // an AWS service
+	sourceKind                  // services that act for resources of an account
 	providerKind                // an identity provider
 	deletedKind                 // the unique ID of a user or role; a policy shows it once its bearer is gone, and nobody has it again
 	canonicalKind               // what does not tell its account: a canonical user
@@ -30,12 +31,14 @@ type principal struct {
 // String says who it is, for a sentence.
 func (p principal) String() string {
 	switch p.kind {
-	case anybodyKind:
-		return p.id
 	case accountKind:
 		return "account " + p.account
+	case everyoneKind:
+		return "everybody of account " + p.account
 	case serviceKind:
 		return "service " + p.id
+	case sourceKind:
+		return "services for account " + p.account
 	case deletedKind:
 		return "deleted principal " + p.id
 	case canonicalKind:
@@ -46,19 +49,12 @@ func (p principal) String() string {
 }
 
 // person tells whether the principal stands for users or roles that exist.
-func (p principal) person() bool { return p.kind != serviceKind && p.kind != deletedKind }
-
-// principalsOf returns whom a statement names. NotPrincipal names everybody else, so strangers too.
-func principalsOf(st *policy.Statement) []principal {
-	switch {
-	case st.NotPrincipal != nil:
-		return []principal{{kind: anybodyKind, id: "everybody but those under NotPrincipal"}}
-	case st.Principal == nil:
-		return nil
-	default:
-		return listed(st.Principal)
-	}
+func (p principal) person() bool {
+	return p.kind != serviceKind && p.kind != sourceKind && p.kind != deletedKind
 }
+
+// whole tells whether the principal stands for more than one of an account.
+func (p principal) whole() bool { return p.kind == accountKind || p.kind == everyoneKind }
 
 func listed(ps *policy.Principals) []principal {
 	if ps.Any {
@@ -80,7 +76,7 @@ func listed(ps *policy.Principals) []principal {
 	return list
 }
 
-// stranger stands for anybody at all.
+// stranger stands for anybody at all, so for somebody of whom a policy knows nothing.
 var stranger = principal{kind: anybodyKind, id: "everybody"}
 
 func awsPrincipal(id string) principal {
@@ -106,76 +102,36 @@ func isUniqueID(s string) bool {
 	return len(s) >= 16 && s[0] == 'A' && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
 }
 
-// includedIn tells whether a principal that a statement names stands for p, or for p's whole account.
-func (p principal) includedIn(named principal) bool {
-	switch {
-	case named.kind == anybodyKind:
-		return true
-	case named.kind == accountKind:
-		return (p.kind == accountKind || p.kind == identityKind) && p.account == named.account
-	case named.id == p.id:
-		return true
-	default:
-		return named.kind == identityKind && p.kind == identityKind && isSessionOf(p, named)
+// role returns what a role and its sessions have in common, and of which of the two p is. The ARN of a session leaves out the role's
+// path.
+func (p principal) role() (common string, session, ok bool) {
+	if p.kind != identityKind {
+		return "", false, false
 	}
-}
-
-// isSessionOf tells whether p is a session of a role. The ARN of a session leaves out the role's path.
-func isSessionOf(p, role principal) bool {
-	session, ok := arnName(p.id, "assumed-role/")
-	if !ok || p.account != role.account {
-		return false
+	if name, ok := arnName(p.id, "assumed-role/"); ok {
+		name, _, _ = strings.Cut(name, "/")
+		return p.account + "/" + name, true, true
 	}
-	path, ok := arnName(role.id, "role/")
-	return ok && path[strings.LastIndexByte(path, '/')+1:] == session[:strings.IndexByte(session+"/", '/')]
-}
-
-func arnName(arn, kind string) (string, bool) {
-	f := strings.SplitN(arn, ":", 6)
-	return strings.CutPrefix(f[len(f)-1], kind)
-}
-
-// reaches tells whether a Deny is meant for p. An account under Principal is everyone in it; under NotPrincipal it frees its root, and
-// no user or role beside ("AWS JSON policy elements: NotPrincipal").
-func reaches(deny *policy.Statement, p principal) bool {
-	if deny.NotPrincipal != nil {
-		return !slices.ContainsFunc(listed(deny.NotPrincipal), func(free principal) bool {
-			return p.includedIn(free) && (free.kind != accountKind || p.kind == accountKind)
-		})
+	if path, ok := arnName(p.id, "role/"); ok {
+		return p.account + "/" + path[strings.LastIndexByte(path, '/')+1:], false, true
 	}
-	return deny.Principal != nil && slices.ContainsFunc(listed(deny.Principal), p.includedIn)
+	return "", false, false
 }
 
-// deniedBy returns the first Deny that certainly takes an action away from p.
-func deniedBy(denies []statement, p principal, action string) (statement, bool) {
-	for _, d := range denies {
-		if covers(d.Statement, action) && reaches(d.Statement, p) && allHoldFor(d.Statement, p) {
-			return d, true
-		}
-	}
-	return statement{}, false
-}
+// arnName returns what follows kind in an ARN's last part.
+func arnName(arn, kind string) (string, bool) { return strings.CutPrefix(part(arn, 5), kind) }
 
-// leftOf returns the actions that no Deny certainly takes away from p, and the first Deny that takes one.
-func leftOf(actions []string, denies []statement, p principal) (left []string, by statement) {
-	for _, a := range actions {
-		switch d, denied := deniedBy(denies, p, a); {
-		case !denied:
-			left = append(left, a)
-		case by.Statement == nil:
-			by = d
-		}
-	}
-	return left, by
-}
+// nameList says who its principals are, at most five of them.
+type nameList []principal
 
-// nameAll says who the principals are, at most five of them.
-func nameAll(ps []principal) string {
+func (l nameList) String() string {
+	seen := map[string]bool{}
 	var ids []string
-	for _, p := range ps {
-		if s := p.String(); !slices.Contains(ids, s) {
+	for _, p := range l {
+		if s := p.String(); !seen[s] {
+			seen[s] = true
 			ids = append(ids, s)
 		}
 	}
-	return someOf(ids, 5)
+	return someOf(ids, maxNamed)
 }

@@ -8,37 +8,14 @@ import (
 	"github.com/keyturn/keyturn/internal/policy"
 )
 
-// Actions that checks of policies ask about.
-const (
-	actionPutKeyPolicy       = "kms:PutKeyPolicy"
-	actionScheduleDeletion   = "kms:ScheduleKeyDeletion"
-	actionDeleteMaterial     = "kms:DeleteImportedKeyMaterial"
-	actionEnableKeyRotation  = "kms:EnableKeyRotation"
-	actionDecrypt            = "kms:Decrypt"
-	actionDeriveSharedSecret = "kms:DeriveSharedSecret"
-	actionGenerateDataKey    = "kms:GenerateDataKey"
-	actionGenerateKeyPair    = "kms:GenerateDataKeyPair"
-	actionGenerateRandom     = "kms:GenerateRandom"
-)
-
-// keyActions are the actions that AWS's service authorization reference lists for a KMS key as the resource: all that a key policy can
-// give. With them a Deny can be held against an Allow action by action, however each is written.
-var keyActions = []string{
-	"kms:CancelKeyDeletion", "kms:CreateAlias", "kms:CreateGrant", actionDecrypt, "kms:DeleteAlias",
-	actionDeleteMaterial, actionDeriveSharedSecret, "kms:DescribeKey", "kms:DisableKey", "kms:DisableKeyRotation",
-	"kms:EnableKey", actionEnableKeyRotation, "kms:Encrypt", actionGenerateDataKey, actionGenerateKeyPair,
-	"kms:GenerateDataKeyPairWithoutPlaintext", "kms:GenerateDataKeyWithoutPlaintext", "kms:GenerateMac", "kms:GetKeyPolicy",
-	"kms:GetKeyRotationStatus", "kms:GetParametersForImport", "kms:GetPublicKey", "kms:ImportKeyMaterial", "kms:ListGrants",
-	"kms:ListKeyPolicies", "kms:ListKeyRotations", "kms:ListResourceTags", actionPutKeyPolicy, "kms:ReEncryptFrom",
-	"kms:ReEncryptTo", "kms:ReplicateKey", "kms:RetireGrant", "kms:RevokeGrant", "kms:RotateKeyOnDemand", actionScheduleDeletion,
-	"kms:Sign", "kms:SynchronizeMultiRegionKey", "kms:TagResource", "kms:UntagResource", "kms:UpdateAlias",
-	"kms:UpdateKeyDescription", "kms:UpdatePrimaryRegion", "kms:Verify", "kms:VerifyMac",
-}
-
-// statement is a statement of a key policy and its place in it, counted from 1.
+// statement is a statement of a key policy, its place in it, counted from 1, and what is asked of it over and over.
 type statement struct {
 	*policy.Statement
-	place int
+	place    int
+	actions  actionSet   // those that it covers
+	named    []principal // whom it lists under Principal or NotPrincipal
+	conds    []condition
+	demanded map[string]bool // the keys, in lower case, that its conditions ask to be there
 }
 
 // String names the statement as a person finds it again.
@@ -52,19 +29,58 @@ func (s statement) String() string {
 // Title is String at the start of a sentence.
 func (s statement) Title() string { return "S" + s.String()[1:] }
 
+// principals returns whom an Allow names. NotPrincipal names everybody else, so strangers too.
+func (s statement) principals() []principal {
+	if s.NotPrincipal != nil {
+		return []principal{{kind: anybodyKind, id: "everybody but those under NotPrincipal"}}
+	}
+	return s.named
+}
+
 // keyStatements returns the statements of the key's policy with an effect that are in force for the key. One without Resource never
-// is: "Creating a key policy" of the KMS developer guide says that PutKeyPolicy takes it and that it applies to no key. Where only a
-// variable decides, an Allow counts and a Deny does not.
+// is: "Creating a key policy" of the KMS developer guide says that PutKeyPolicy takes it and that it applies to no key. Neither is one
+// whose condition nothing can meet. Where only a variable decides, an Allow counts and a Deny does not.
 func keyStatements(f *Facts, effect policy.Effect) []statement {
 	var list []statement
 	for i := range f.Policy.Statements {
 		st := &f.Policy.Statements[i]
-		m := matchesResource(st, f.Key.ARN)
-		if st.Effect == effect && (m == surely || m == maybe && effect == policy.Allow) {
-			list = append(list, statement{st, i + 1})
+		if st.Effect != effect {
+			continue
 		}
+		m := matchesResource(st, f.Key.ARN)
+		if m == never || m == maybe && effect == policy.Deny || slices.ContainsFunc(st.Conditions, isHopeless) {
+			continue
+		}
+		list = append(list, newStatement(st, i+1))
 	}
 	return list
+}
+
+func newStatement(st *policy.Statement, place int) statement {
+	s := statement{Statement: st, place: place, actions: actionsOf(st), demanded: map[string]bool{}}
+	switch {
+	case st.NotPrincipal != nil:
+		s.named = listed(st.NotPrincipal)
+	case st.Principal != nil:
+		s.named = listed(st.Principal)
+	}
+	for _, c := range st.Conditions {
+		made := newCondition(c)
+		if made.demands() {
+			s.demanded[made.key] = true
+		}
+		s.conds = append(s.conds, made)
+	}
+	return s
+}
+
+// lets tells how surely the conditions of a statement are met by a request of p, as far as they say who calls.
+func (s statement) lets(p principal) certainty {
+	sure := surely
+	for i := range s.conds {
+		sure = min(sure, s.conds[i].holdsFor(p))
+	}
+	return sure
 }
 
 // certainty is the answer to a question that conditions and variables may leave open.
@@ -112,34 +128,6 @@ func blankVariables(s string) string {
 	}
 }
 
-// covers tells whether the statement speaks of an action.
-func covers(st *policy.Statement, action string) bool {
-	matches := func(pattern string) bool { return matchAction(pattern, action) }
-	if st.NotActions != nil {
-		return !slices.ContainsFunc(st.NotActions, matches)
-	}
-	return slices.ContainsFunc(st.Actions, matches)
-}
-
-// actionsOf returns the key actions that the statement covers.
-func actionsOf(st statement) []string {
-	var list []string
-	for _, a := range keyActions {
-		if covers(st.Statement, a) {
-			list = append(list, a)
-		}
-	}
-	return list
-}
-
-// actionList says which actions, shortly.
-func actionList(actions []string) string {
-	if len(actions) == len(keyActions) {
-		return "every action"
-	}
-	return someOf(actions, 3)
-}
-
 // someOf joins at most n items, and counts those left out.
 func someOf(items []string, n int) string {
 	if len(items) > n {
@@ -157,19 +145,36 @@ func andList(items []string) string {
 
 // conditionKeys lists the keys of the statement's conditions, each once.
 func conditionKeys(st *policy.Statement) []string {
+	seen := map[string]bool{}
 	var keys []string
 	for _, c := range st.Conditions {
-		if !slices.Contains(keys, c.Key) {
+		if !seen[c.Key] {
+			seen[c.Key] = true
 			keys = append(keys, c.Key)
 		}
 	}
 	return keys
 }
 
-// problems are sentences on what is wrong, the first found first.
+// underConditions says under which conditions an Allow stands, for the end of a sentence.
+func underConditions(st statement) string {
+	if keys := conditionKeys(st.Statement); keys != nil {
+		return ", under conditions on " + someOf(keys, 5)
+	}
+	return ""
+}
+
+// problems are sentences on what is wrong, the first found first. Those that no verdict shows are counted and left empty: a policy may
+// have a thousand statements, each with a thousand principals.
 type problems []string
 
-func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Sprintf(format, args...)) }
+func (p *problems) add(format string, args ...any) {
+	sentence := ""
+	if len(*p) <= maxNotes {
+		sentence = fmt.Sprintf(format, args...)
+	}
+	*p = append(*p, sentence)
+}
 
 // maxNotes bounds what a finding says of further statements: a policy holds hundreds, and a report is read by people.
 const maxNotes = 10
