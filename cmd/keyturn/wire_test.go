@@ -41,8 +41,6 @@ func TestMalformedRequests(t *testing.T) {
 		{"several validation errors", "POST", "/", json, "TrentService.CreateAlias", `{"AliasName":""}`, 400, `"message":"3 validation errors detected: `},
 		{"sensitive values are not echoed", "POST", "/", json, "TrentService.Encrypt", `{"KeyId":"a","Plaintext":""}`, 400,
 			`1 validation error detected: Value at 'plaintext' failed to satisfy constraint: Member must have length greater than or equal to 1`},
-		{"not built", "POST", "/", json, "TrentService.RevokeGrant", `{"KeyId":"x","GrantId":"x"}`, 400,
-			`{"__type":"UnsupportedOperationException","message":"RevokeGrant is not available on this server."}`},
 		{"GET", "GET", "/", "", "", "", 404, "<UnknownOperationException/>"},
 		{"PUT", "PUT", "/", json, "TrentService.ListKeys", "{}", 404, "<UnknownOperationException/>"},
 		{"another content type", "POST", "/", "application/json", "TrentService.ListKeys", "{}", 404, "<UnknownOperationException/>"},

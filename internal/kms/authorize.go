@@ -3,6 +3,7 @@ package kms
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -29,9 +30,36 @@ func (k *KMS) decide(a *service.Authorization) (authz.Decision, error) {
 		if err != nil {
 			return authz.Decision{}, err
 		}
-		q.OnResource = p
+		q.OnResource, q.Grant = p, func() (bool, error) { return k.granted(a) }
 	}
 	return authz.Decide(q)
+}
+
+// granted tells whether a grant on the key allows it: one that permits the operation, for CreateGrant one whose holder may pass on what is
+// asked for, for RetireGrant the grant itself. A session stands for its role, too.
+func (k *KMS) granted(a *service.Authorization) (bool, error) {
+	who := a.Tx.Call.Caller.Who()
+	principals := []string{who.ARN}
+	if who.Role != "" {
+		principals = append(principals, who.Role)
+	}
+	if who.Kind == policy.Service {
+		principals = []string{who.Service}
+	}
+	const noSource = "" // nobody calls on behalf of a resource here
+	switch a.Target.Action {
+	case "kms:RetireGrant":
+		return a.Target.Grant != nil && mayRetire(principals, a.Target.Grant), nil
+	case "kms:CreateGrant":
+		if a.Target.Grant == nil {
+			return false, nil
+		}
+		g, err := k.parentFor(a.Tx, a.Target.Key, a.Target.Grant, principals, noSource)
+		return g != nil, err
+	}
+	operation := strings.TrimPrefix(a.Target.Action, "kms:")
+	g, err := k.grantFor(a.Tx, a.Target.Key, api.GrantOperation(operation), principals, a.Context(), noSource)
+	return g != nil, err
 }
 
 // question is what a caller asks of a target, without what its resource says.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/hex"
+	"fmt"
 	"testing"
 	"time"
 
@@ -220,6 +221,17 @@ func changeCases(t *testing.T, b *bench) []conditionCase {
 		{"kms.EnableKeyRotation", &api.EnableKeyRotationRequest{KeyId: str(young), RotationPeriodInDays: api.Some[int64](100)}, "", values{"kms:RotationPeriodInDays": "100"}},
 		{"kms.PutKeyPolicy", &api.PutKeyPolicyRequest{KeyId: str(young), Policy: policy, BypassPolicyLockoutSafetyCheck: api.Some(true)}, "", values{"kms:BypassPolicyLockoutSafetyCheck": "true"}},
 		{"kms.PutKeyPolicy", &api.PutKeyPolicyRequest{KeyId: str(young), Policy: policy}, "", values{}},
+		{"kms.CreateGrant", &api.CreateGrantRequest{KeyId: str(young), GranteePrincipal: str(ann), Operations: []api.GrantOperation{"Decrypt", "DescribeKey"}}, "",
+			values{"kms:GranteePrincipal": ann, "kms:GrantOperations": "Decrypt,DescribeKey", "kms:GrantIsForAWSResource": "false"}},
+		{"kms.CreateGrant", &api.CreateGrantRequest{
+			KeyId: str(young), GranteePrincipal: str(ann), RetiringPrincipal: str(bob), Operations: []api.GrantOperation{"Decrypt"},
+			Constraints: &api.GrantConstraints{EncryptionContextSubset: map[string]string{"App": "x"}},
+		}, "", values{
+			"kms:GranteePrincipal": ann, "kms:RetiringPrincipal": bob, "kms:GrantOperations": "Decrypt", "kms:GrantIsForAWSResource": "false",
+			"kms:GrantConstraintType": "EncryptionContextSubset", "kms:EncryptionContext:App": "x", "kms:EncryptionContextKeys": "App",
+		}},
+		{"kms.ListGrants", &api.ListGrantsRequest{KeyId: str(young)}, "", values{"kms:GrantIsForAWSResource": "false"}},
+		{"kms.RevokeGrant", &api.RevokeGrantRequest{KeyId: str(young), GrantId: str(fmt.Sprintf("%064d", 0))}, "", values{"kms:GrantIsForAWSResource": "false"}},
 		{"kms.UpdatePrimaryRegion", &api.UpdatePrimaryRegionRequest{KeyId: str(related), PrimaryRegion: str(west)}, "", values{"kms:PrimaryRegion": west}},
 		{"kms.GetParametersForImport", &api.GetParametersForImportRequest{KeyId: str(imported), WrappingAlgorithm: oaep, WrappingKeySpec: str(api.WrappingKeySpecRsa3072)}, "",
 			values{"kms:WrappingAlgorithm": "RSAES_OAEP_SHA_256", "kms:WrappingKeySpec": "RSA_3072"}},

@@ -9,8 +9,8 @@ import (
 	"github.com/keyturn/keyturn/internal/service"
 )
 
-// deleteKey removes a key whose waiting period is over. From this commit on its material is unreachable; materials and
-// aliases, which may be more than one commit takes, are removed by sweepKey. leave has what a custom key store knows of the key
+// deleteKey removes a key whose waiting period is over. From this commit on its material is unreachable; materials, aliases and
+// grants, which may be more than one commit takes, are removed by sweepKey. leave has what a custom key store knows of the key
 // removed after it, and notes that in the event.
 func deleteKey(leave func(*service.Tx, *record.Key, *audit.Record) error) *service.Op {
 	return service.Def[DueRequest, DueResponse]{
@@ -78,7 +78,7 @@ func leaveRelated(tx *service.Tx, k *record.Key) error {
 	return putRelated(tx, primary)
 }
 
-// sweepKey removes materials and aliases of a deleted key, so many at a time; the last run removes the tombstone.
+// sweepKey removes materials, aliases and grants of a deleted key, so many at a time; the last run removes the tombstone.
 func sweepKey() *service.Op {
 	return service.Def[DueRequest, DueResponse]{
 		Name: "SweepKey", Kind: service.Internal,
@@ -136,14 +136,37 @@ func planSweep(tx *service.Tx, q *DueRequest, targets []service.Target) (*DueRes
 	for _, e := range usages[:max(0, min(len(usages), sweepBatch-len(aliases)-found))] {
 		tx.Remove(e.Key)
 	}
+	left, err := sweepGrants(tx, q, (sweepBatch-len(aliases)-found-len(usages))/2)
+	if err != nil {
+		return nil, err
+	}
 	tx.Remove(record.KeyUsageStoreKey(q.Owner, q.KeyID))
 	event := service.ServiceEvent(tx, "SweepKey", q.Account, q.Region, record.KeyARN(q.Owner, q.KeyID))
 	event.ServiceEventDetails.Str("keyId", q.KeyID)
 	tx.Event(event)
-	if len(aliases)+found+len(usages) >= sweepBatch {
+	if left || len(aliases)+found+len(usages) >= sweepBatch {
 		tx.Put(tomb)
 		return &DueResponse{Done: true, More: true}, nil
 	}
 	tx.Delete(tomb)
 	return &DueResponse{Done: true}, nil
+}
+
+// sweepGrants removes grants on a deleted key, up to a number, and tells whether some are left.
+func sweepGrants(tx *service.Tx, q *DueRequest, limit int) (left bool, err error) {
+	limit = max(limit, 0)
+	entries, err := tx.Scan(record.GrantsPrefix(q.Owner, q.KeyID), "", limit+1)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range entries[:min(limit, len(entries))] {
+		g, err := service.Lookup[*record.Grant](tx, e.Key)
+		if err != nil {
+			return false, err
+		}
+		if g != nil {
+			tx.Delete(g)
+		}
+	}
+	return len(entries) > limit, nil
 }

@@ -1,4 +1,8 @@
 package kms
 
-// ResourceConditions is resourceConditions for tests.
-var ResourceConditions = resourceConditions
+// What the authorizer calls, for tests.
+var (
+	ResourceConditions = resourceConditions
+	GrantFor           = (*KMS).grantFor
+	ParentFor          = (*KMS).parentFor
+)

@@ -45,7 +45,7 @@ const (
 	managedRotationDays    = 365
 	day                    = 24 * time.Hour
 	lateRotation           = day // a rotation later than this starts the period anew
-	sweepBatch             = 30  // materials and aliases removed in one commit; each takes up to three writes
+	sweepBatch             = 30  // materials and aliases removed in one commit; each takes up to three writes, a grant as much as two of them
 	defaultPolicyName      = "default"
 	aliasPrefix            = "alias/"
 	awsAliasPrefix         = "alias/aws/"
@@ -110,6 +110,7 @@ func (k *KMS) Operations() []*service.Op {
 		k.getParametersForImport(), k.importKeyMaterial(), k.deleteImportedKeyMaterial(), k.replicateKey(), k.updatePrimaryRegion(), k.getKeyLastUsage(),
 		k.createCustomKeyStore(), k.describeCustomKeyStores(), k.updateCustomKeyStore(), k.connectCustomKeyStore(),
 		k.disconnectCustomKeyStore(), k.deleteCustomKeyStore(),
+		k.createGrant(), k.listGrants(), k.listRetirableGrants(), k.retireGrant(), k.revokeGrant(),
 	}
 	built := make(map[string]bool, len(ops))
 	for _, op := range ops {

@@ -168,7 +168,6 @@ func TestMessages(t *testing.T) {
 		{"alias to an alias", "CreateAlias", &api.CreateAliasRequest{AliasName: str("alias/b"), TargetKeyId: str("alias/app")}, api.ValidationException, "*"},
 		{"marker", "ListKeys", &api.ListKeysRequest{Marker: str("nonsense")}, api.InvalidMarkerException, "*"},
 		{"marker of another list", "ListAliases", &api.ListAliasesRequest{Marker: str("MS9rZXlzL3g")}, api.InvalidMarkerException, "*"},
-		{"not built", "ListGrants", &api.ListGrantsRequest{KeyId: str(a.k)}, api.UnsupportedOperationException, "*"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -232,7 +232,7 @@ func checkStore(t checker, b *bench) map[string]int {
 	counts := map[string]int{}
 	indexes, counters := map[string]bool{}, map[string]int64{}
 	haveIndexes, haveCounters := map[string]bool{}, map[string]int64{}
-	for _, kind := range []string{"k", "m", "a", "t", "s", "u", "v", "d", "o", "i", "c"} {
+	for _, kind := range []string{"k", "m", "a", "g", "t", "s", "u", "v", "d", "o", "i", "c"} {
 		for after := ""; ; {
 			page, err := b.sealed.Scan(context.Background(), kind+"/", after, 100)
 			if err != nil {

@@ -30,6 +30,7 @@ func (k *KMS) deriveSharedSecret() *service.Op {
 			auditRecipient(p, q.Recipient)
 		},
 		DryRun: func(q *api.DeriveSharedSecretRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.DeriveSharedSecretRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.DeriveSharedSecretRequest, targets []service.Target) (*api.DeriveSharedSecretResponse, error) {
 			key := targets[0].Key
 			u := use{operation: "DeriveSharedSecret", usage: keys.KeyAgreement, algorithm: string(q.KeyAgreementAlgorithm.V), algorithms: agreementAlgorithms}
@@ -85,6 +86,7 @@ func (k *KMS) encapsulate() *service.Op {
 			boolean(p, "dryRun", q.DryRun)
 		},
 		DryRun: func(q *api.EncapsulateRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.EncapsulateRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.EncapsulateRequest, targets []service.Target) (*api.EncapsulateResponse, error) {
 			u := encapsulation("Encapsulate", q.EncapsulationAlgorithm.V)
 			if err := usable(tx, targets[0].Key, u); err != nil {
@@ -121,6 +123,7 @@ func (k *KMS) decapsulate() *service.Op {
 			boolean(p, "dryRun", q.DryRun)
 		},
 		DryRun: func(q *api.DecapsulateRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.DecapsulateRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.DecapsulateRequest, targets []service.Target) (*api.DecapsulateResponse, error) {
 			u := encapsulation("Decapsulate", q.EncapsulationAlgorithm.V)
 			if err := usable(tx, targets[0].Key, u); err != nil {

@@ -10,17 +10,18 @@ import (
 )
 
 func (k *KMS) encrypt() *service.Op {
+	context := func(q *api.EncryptRequest, _ *service.Target) map[string]string { return q.EncryptionContext }
 	conds := slices.Concat(
 		conditions[api.EncryptRequest]{
 			requestAlias(func(q *api.EncryptRequest) string { return q.KeyId.V }),
 			encryptionAlgorithm(func(q *api.EncryptRequest) api.Opt[api.EncryptionAlgorithmSpec] { return q.EncryptionAlgorithm }),
 		},
-		contextConditions(func(q *api.EncryptRequest, _ *service.Target) map[string]string { return q.EncryptionContext }),
+		contextConditions(context),
 	)
 	return service.Def[api.EncryptRequest, api.EncryptResponse]{
 		Name: "Encrypt", Kind: service.Crypto,
 		Actions: []string{"kms:Encrypt"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.cond(), CondKeys: conds.names(), Context: context,
 		Resolve: one(k, "kms:Encrypt", anyForm, func(q *api.EncryptRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.EncryptRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -30,6 +31,7 @@ func (k *KMS) encrypt() *service.Op {
 		},
 		Check:  contextBound(func(q *api.EncryptRequest) []map[string]string { return []map[string]string{q.EncryptionContext} }),
 		DryRun: func(q *api.EncryptRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.EncryptRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.EncryptRequest, targets []service.Target) (*api.EncryptResponse, error) {
 			key := targets[0].Key
 			u := encryption("Encrypt", q.EncryptionAlgorithm)
@@ -46,18 +48,19 @@ func (k *KMS) encrypt() *service.Op {
 }
 
 func (k *KMS) decrypt() *service.Op {
+	context := func(q *api.DecryptRequest, _ *service.Target) map[string]string { return q.EncryptionContext }
 	conds := slices.Concat(
 		conditions[api.DecryptRequest]{
 			requestAlias(func(q *api.DecryptRequest) string { return q.KeyId.V }),
 			encryptionAlgorithm(func(q *api.DecryptRequest) api.Opt[api.EncryptionAlgorithmSpec] { return q.EncryptionAlgorithm }),
 		},
-		contextConditions(func(q *api.DecryptRequest, _ *service.Target) map[string]string { return q.EncryptionContext }),
+		contextConditions(context),
 		recipientConditions(k, func(q *api.DecryptRequest) *api.RecipientInfo { return q.Recipient }),
 	)
 	return service.Def[api.DecryptRequest, api.DecryptResponse]{
 		Name: "Decrypt", Kind: service.Crypto,
 		Actions: []string{"kms:Decrypt"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.cond(), CondKeys: conds.names(), Context: context,
 		Resolve: func(tx *service.Tx, q *api.DecryptRequest) ([]service.Target, error) {
 			needed, err := ciphertextNeeded(q.CiphertextBlob, q.DryRun, q.DryRunModifiers, q.KeyId, "keyId")
 			if err != nil {
@@ -80,6 +83,7 @@ func (k *KMS) decrypt() *service.Op {
 		},
 		Check:  contextBound(func(q *api.DecryptRequest) []map[string]string { return []map[string]string{q.EncryptionContext} }),
 		DryRun: func(q *api.DecryptRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.DecryptRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.DecryptRequest, targets []service.Target) (*api.DecryptResponse, error) {
 			key := targets[0].Key
 			u := encryption("Decrypt", q.EncryptionAlgorithm)
@@ -135,12 +139,7 @@ func reEncryptConditions() conditions[api.ReEncryptRequest] {
 				return single(strconv.FormatBool(onSameKey(tx.Targets)))
 			}},
 		},
-		contextConditions(func(q *request, t *service.Target) map[string]string {
-			if t.Action == reEncryptFrom {
-				return q.SourceEncryptionContext
-			}
-			return q.DestinationEncryptionContext
-		}),
+		contextConditions(reEncryptContext),
 	)
 }
 
@@ -157,7 +156,7 @@ func (k *KMS) reEncrypt() *service.Op {
 	return service.Def[api.ReEncryptRequest, api.ReEncryptResponse]{
 		Name: "ReEncrypt", Kind: service.Crypto,
 		Actions: []string{reEncryptFrom, reEncryptTo},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.cond(), CondKeys: conds.names(), Context: reEncryptContext,
 		Resolve: func(tx *service.Tx, q *api.ReEncryptRequest) ([]service.Target, error) {
 			needed, err := ciphertextNeeded(q.CiphertextBlob, q.DryRun, q.DryRunModifiers, q.SourceKeyId, "sourceKeyId")
 			if err != nil {
@@ -188,6 +187,7 @@ func (k *KMS) reEncrypt() *service.Op {
 			return []map[string]string{q.SourceEncryptionContext, q.DestinationEncryptionContext}
 		}),
 		DryRun: func(q *api.ReEncryptRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.ReEncryptRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.ReEncryptRequest, targets []service.Target) (*api.ReEncryptResponse, error) {
 			from, to := targets[0].Key, targets[1].Key
 			source, destination := encryption("ReEncrypt", q.SourceEncryptionAlgorithm), encryption("ReEncrypt", q.DestinationEncryptionAlgorithm)
@@ -216,4 +216,12 @@ func (k *KMS) reEncrypt() *service.Op {
 			}, nil
 		},
 	}.Op("kms")
+}
+
+// reEncryptContext is the encryption context of the source or the destination.
+func reEncryptContext(q *api.ReEncryptRequest, t *service.Target) map[string]string {
+	if t.Action == reEncryptFrom {
+		return q.SourceEncryptionContext
+	}
+	return q.DestinationEncryptionContext
 }

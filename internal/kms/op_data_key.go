@@ -26,18 +26,19 @@ func dataKeySize(spec api.Opt[api.DataKeySpec], bytes api.Opt[int64]) (int64, er
 }
 
 func (k *KMS) generateDataKey() *service.Op {
+	context := func(q *api.GenerateDataKeyRequest, _ *service.Target) map[string]string { return q.EncryptionContext }
 	conds := slices.Concat(
 		conditions[api.GenerateDataKeyRequest]{
 			requestAlias(func(q *api.GenerateDataKeyRequest) string { return q.KeyId.V }),
 			symmetricAlgorithm[api.GenerateDataKeyRequest](),
 		},
-		contextConditions(func(q *api.GenerateDataKeyRequest, _ *service.Target) map[string]string { return q.EncryptionContext }),
+		contextConditions(context),
 		recipientConditions(k, func(q *api.GenerateDataKeyRequest) *api.RecipientInfo { return q.Recipient }),
 	)
 	return service.Def[api.GenerateDataKeyRequest, api.GenerateDataKeyResponse]{
 		Name: "GenerateDataKey", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateDataKey"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.cond(), CondKeys: conds.names(), Context: context,
 		Resolve: one(k, "kms:GenerateDataKey", anyForm, func(q *api.GenerateDataKeyRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GenerateDataKeyRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -51,6 +52,7 @@ func (k *KMS) generateDataKey() *service.Op {
 			return []map[string]string{q.EncryptionContext}
 		}),
 		DryRun: func(q *api.GenerateDataKeyRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.GenerateDataKeyRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.GenerateDataKeyRequest, targets []service.Target) (*api.GenerateDataKeyResponse, error) {
 			key := targets[0].Key
 			size, err := dataKeySize(q.KeySpec, q.NumberOfBytes)
@@ -82,19 +84,20 @@ func (k *KMS) generateDataKey() *service.Op {
 }
 
 func (k *KMS) generateDataKeyWithoutPlaintext() *service.Op {
+	context := func(q *api.GenerateDataKeyWithoutPlaintextRequest, _ *service.Target) map[string]string {
+		return q.EncryptionContext
+	}
 	conds := slices.Concat(
 		conditions[api.GenerateDataKeyWithoutPlaintextRequest]{
 			requestAlias(func(q *api.GenerateDataKeyWithoutPlaintextRequest) string { return q.KeyId.V }),
 			symmetricAlgorithm[api.GenerateDataKeyWithoutPlaintextRequest](),
 		},
-		contextConditions(func(q *api.GenerateDataKeyWithoutPlaintextRequest, _ *service.Target) map[string]string {
-			return q.EncryptionContext
-		}),
+		contextConditions(context),
 	)
 	return service.Def[api.GenerateDataKeyWithoutPlaintextRequest, api.GenerateDataKeyWithoutPlaintextResponse]{
 		Name: "GenerateDataKeyWithoutPlaintext", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateDataKeyWithoutPlaintext"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.cond(), CondKeys: conds.names(), Context: context,
 		Resolve: one(k, "kms:GenerateDataKeyWithoutPlaintext", anyForm, func(q *api.GenerateDataKeyWithoutPlaintextRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GenerateDataKeyWithoutPlaintextRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -107,6 +110,7 @@ func (k *KMS) generateDataKeyWithoutPlaintext() *service.Op {
 			return []map[string]string{q.EncryptionContext}
 		}),
 		DryRun: func(q *api.GenerateDataKeyWithoutPlaintextRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.GenerateDataKeyWithoutPlaintextRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.GenerateDataKeyWithoutPlaintextRequest, targets []service.Target) (*api.GenerateDataKeyWithoutPlaintextResponse, error) {
 			key := targets[0].Key
 			size, err := dataKeySize(q.KeySpec, q.NumberOfBytes)
@@ -165,21 +169,22 @@ func (k *KMS) newPair(tx *service.Tx, t service.Target, name api.DataKeyPairSpec
 }
 
 func (k *KMS) generateDataKeyPair() *service.Op {
+	context := func(q *api.GenerateDataKeyPairRequest, _ *service.Target) map[string]string {
+		return q.EncryptionContext
+	}
 	conds := slices.Concat(
 		conditions[api.GenerateDataKeyPairRequest]{
 			requestAlias(func(q *api.GenerateDataKeyPairRequest) string { return q.KeyId.V }),
 			symmetricAlgorithm[api.GenerateDataKeyPairRequest](),
 			text("kms:DataKeyPairSpec", func(q *api.GenerateDataKeyPairRequest) api.DataKeyPairSpec { return q.KeyPairSpec.V }),
 		},
-		contextConditions(func(q *api.GenerateDataKeyPairRequest, _ *service.Target) map[string]string {
-			return q.EncryptionContext
-		}),
+		contextConditions(context),
 		recipientConditions(k, func(q *api.GenerateDataKeyPairRequest) *api.RecipientInfo { return q.Recipient }),
 	)
 	return service.Def[api.GenerateDataKeyPairRequest, api.GenerateDataKeyPairResponse]{
 		Name: "GenerateDataKeyPair", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateDataKeyPair"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.cond(), CondKeys: conds.names(), Context: context,
 		Resolve: one(k, "kms:GenerateDataKeyPair", anyForm, func(q *api.GenerateDataKeyPairRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GenerateDataKeyPairRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -192,6 +197,7 @@ func (k *KMS) generateDataKeyPair() *service.Op {
 			return []map[string]string{q.EncryptionContext}
 		}),
 		DryRun: func(q *api.GenerateDataKeyPairRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.GenerateDataKeyPairRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.GenerateDataKeyPairRequest, targets []service.Target) (*api.GenerateDataKeyPairResponse, error) {
 			key := targets[0].Key
 			if err := usable(tx, key, encryption("GenerateDataKeyPair", symmetric)); err != nil {
@@ -224,20 +230,21 @@ func (k *KMS) generateDataKeyPair() *service.Op {
 }
 
 func (k *KMS) generateDataKeyPairWithoutPlaintext() *service.Op {
+	context := func(q *api.GenerateDataKeyPairWithoutPlaintextRequest, _ *service.Target) map[string]string {
+		return q.EncryptionContext
+	}
 	conds := slices.Concat(
 		conditions[api.GenerateDataKeyPairWithoutPlaintextRequest]{
 			requestAlias(func(q *api.GenerateDataKeyPairWithoutPlaintextRequest) string { return q.KeyId.V }),
 			symmetricAlgorithm[api.GenerateDataKeyPairWithoutPlaintextRequest](),
 			text("kms:DataKeyPairSpec", func(q *api.GenerateDataKeyPairWithoutPlaintextRequest) api.DataKeyPairSpec { return q.KeyPairSpec.V }),
 		},
-		contextConditions(func(q *api.GenerateDataKeyPairWithoutPlaintextRequest, _ *service.Target) map[string]string {
-			return q.EncryptionContext
-		}),
+		contextConditions(context),
 	)
 	return service.Def[api.GenerateDataKeyPairWithoutPlaintextRequest, api.GenerateDataKeyPairWithoutPlaintextResponse]{
 		Name: "GenerateDataKeyPairWithoutPlaintext", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateDataKeyPairWithoutPlaintext"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.cond(), CondKeys: conds.names(), Context: context,
 		Resolve: one(k, "kms:GenerateDataKeyPairWithoutPlaintext", anyForm, func(q *api.GenerateDataKeyPairWithoutPlaintextRequest) string {
 			return q.KeyId.V
 		}),
@@ -251,6 +258,7 @@ func (k *KMS) generateDataKeyPairWithoutPlaintext() *service.Op {
 			return []map[string]string{q.EncryptionContext}
 		}),
 		DryRun: func(q *api.GenerateDataKeyPairWithoutPlaintextRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.GenerateDataKeyPairWithoutPlaintextRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.GenerateDataKeyPairWithoutPlaintextRequest, targets []service.Target) (*api.GenerateDataKeyPairWithoutPlaintextResponse, error) {
 			key := targets[0].Key
 			if err := usable(tx, key, encryption("GenerateDataKeyPairWithoutPlaintext", symmetric)); err != nil {

@@ -20,6 +20,7 @@ func (k *KMS) describeKey() *service.Op {
 		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:DescribeKey", anyForm, name),
 		Audit:   auditKeyID(name),
+		Tokens:  func(q *api.DescribeKeyRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, _ *api.DescribeKeyRequest, targets []service.Target) (*api.DescribeKeyResponse, error) {
 			m, err := metadata(tx, targets[0].Key)
 			return &api.DescribeKeyResponse{KeyMetadata: m}, err

@@ -28,6 +28,7 @@ func (k *KMS) generateMac() *service.Op {
 			boolean(p, "dryRun", q.DryRun)
 		},
 		DryRun: func(q *api.GenerateMacRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.GenerateMacRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.GenerateMacRequest, targets []service.Target) (*api.GenerateMacResponse, error) {
 			u := authentication("GenerateMac", q.MacAlgorithm.V)
 			if err := usable(tx, targets[0].Key, u); err != nil {
@@ -59,6 +60,7 @@ func (k *KMS) verifyMac() *service.Op {
 			boolean(p, "dryRun", q.DryRun)
 		},
 		DryRun: func(q *api.VerifyMacRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.VerifyMacRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.VerifyMacRequest, targets []service.Target) (*api.VerifyMacResponse, error) {
 			u := authentication("VerifyMac", q.MacAlgorithm.V)
 			if err := usable(tx, targets[0].Key, u); err != nil {

@@ -52,6 +52,7 @@ func (k *KMS) sign() *service.Op {
 			boolean(p, "dryRun", q.DryRun)
 		},
 		DryRun: func(q *api.SignRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.SignRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.SignRequest, targets []service.Target) (*api.SignResponse, error) {
 			u, t := signing("Sign", q.SigningAlgorithm.V), messageType(q.MessageType)
 			if err := usable(tx, targets[0].Key, u); err != nil {
@@ -89,6 +90,7 @@ func (k *KMS) verify() *service.Op {
 			boolean(p, "dryRun", q.DryRun)
 		},
 		DryRun: func(q *api.VerifyRequest) bool { return q.DryRun.V },
+		Tokens: func(q *api.VerifyRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, q *api.VerifyRequest, targets []service.Target) (*api.VerifyResponse, error) {
 			u, t := signing("Verify", q.SigningAlgorithm.V), messageType(q.MessageType)
 			if err := usable(tx, targets[0].Key, u); err != nil {
@@ -118,6 +120,7 @@ func (k *KMS) getPublicKey() *service.Op {
 		Cond:    conds.cond(), CondKeys: conds.names(),
 		Resolve: one(k, "kms:GetPublicKey", anyForm, name),
 		Audit:   auditKeyID(name),
+		Tokens:  func(q *api.GetPublicKeyRequest) []string { return q.GrantTokens },
 		Plan: func(tx *service.Tx, _ *api.GetPublicKeyRequest, targets []service.Target) (*api.GetPublicKeyResponse, error) {
 			key := targets[0].Key
 			if spec := keys.SpecByName(key.Spec); spec == nil || !spec.Asymmetric() {

@@ -3,6 +3,7 @@ package kms_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ type walk struct {
 	since   map[string]time.Time // when wrap was fetched
 	secrets byte                 // how many have been imported
 	sealed  []sealedText
+	grants  map[string][]string // by region, the IDs
 	log     []string
 }
 
@@ -42,7 +44,7 @@ func TestWalk(t *testing.T) {
 			t.Run(fmt.Sprintf("%d imported %v", seed, imported), func(t *testing.T) {
 				w := &walk{
 					bench: testBench(t), t: t, rng: rand.New(rand.NewPCG(seed, 77)), regions: []string{region, west, south},
-					wrap: map[string]wrapping{}, since: map[string]time.Time{}, secrets: 1,
+					wrap: map[string]wrapping{}, since: map[string]time.Time{}, secrets: 1, grants: map[string][]string{},
 				}
 				if imported {
 					w.id, _ = w.external(t, api.CreateKeyRequest{MultiRegion: api.Some(true)})
@@ -78,7 +80,7 @@ func (w *walk) fail(format string, args ...any) {
 
 func (w *walk) step(imported bool, step int) {
 	id, here, there := str(w.id), w.regions[w.rng.IntN(3)], w.regions[w.rng.IntN(3)]
-	switch n := w.rng.IntN(16); n {
+	switch n := w.rng.IntN(18); n {
 	case 0:
 		w.call(here, "ReplicateKey", &api.ReplicateKeyRequest{KeyId: id, ReplicaRegion: str(there)})
 	case 1:
@@ -107,6 +109,17 @@ func (w *walk) step(imported bool, step int) {
 	case 13:
 		if imported {
 			w.call(here, "DeleteImportedKeyMaterial", &api.DeleteImportedKeyMaterialRequest{KeyId: id})
+		}
+	case 14:
+		if resp, err := w.call(here, "CreateGrant", decrypting(w.id)); err == nil {
+			grant, _ := granted(w.t, resp)
+			w.grants[here] = append(w.grants[here], grant)
+		}
+	case 15:
+		if have := w.grants[here]; len(have) > 0 {
+			if _, err := w.call(here, "RevokeGrant", &api.RevokeGrantRequest{KeyId: id, GrantId: str(have[0])}); err == nil {
+				w.grants[here] = have[1:]
+			}
 		}
 	default:
 		text := fmt.Sprint("step ", step)
@@ -167,7 +180,12 @@ func (w *walk) check() bool {
 			if err.Code != api.NotFoundException {
 				w.fail("DescribeKey in %s: %v", region, err)
 			}
+			delete(w.grants, region) // they went with the key
 			continue
+		}
+		r := mustIn[api.ListGrantsResponse](w.t, w.bench, region, "ListGrants", &api.ListGrantsRequest{KeyId: id})
+		if got, want := grantIDs(r), slices.Sorted(slices.Values(w.grants[region])); !slices.Equal(got, want) {
+			w.fail("in %s there are the grants %v, want %v", region, got, want)
 		}
 		m := resp.(*api.DescribeKeyResponse).KeyMetadata
 		c := m.MultiRegionConfiguration

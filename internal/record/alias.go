@@ -36,7 +36,7 @@ func AliasCounter(o Owner, keyID string) string { return o.path("c/aliases", key
 // Counters implements Record.
 func (a *Alias) Counters() []string { return []string{AliasCounter(a.Owner, a.KeyID)} }
 
-// Tombstone marks a deleted key whose materials and aliases are still to be removed. Nothing finds them any more.
+// Tombstone marks a deleted key whose materials, aliases and grants are still to be removed. Nothing finds them any more.
 type Tombstone struct {
 	made    `json:",inline"`
 	Owner   `json:",inline"`

@@ -80,6 +80,15 @@ func stored(t *testing.T) []Record {
 		&KeyUsage{Owner: owner, KeyID: id, Operation: "Encrypt", At: when, EventID: "e", RequestID: "r"},
 		&MaterialUsage{Owner: owner, KeyID: id, ID: material.String(), Encryptions: 1, Bytes: 2, Decryptions: 3, Encrypted: when, Decrypted: when},
 		&Tracking{Since: when},
+		&Grant{
+			Owner: owner, KeyID: id, ID: strings.Repeat("12", 32), Created: when, Name: "n", Issuer: owner.Account, Grantee: "arn:aws:iam::111122223333:role/r",
+			Retiring: "arn:aws:iam::111122223333:root", Operations: []string{"Decrypt", "DescribeKey"},
+			Subset: []ContextPair{{"a", "1"}, {"B", "2"}}, Lead: 1,
+		},
+		&Grant{
+			Owner: owner, KeyID: id, ID: strings.Repeat("34", 32), Created: when, Issuer: owner.Account, Grantee: "logs.amazonaws.com", Retiring: "logs.amazonaws.com",
+			Operations: []string{"CreateGrant", "Encrypt"}, Equals: []ContextPair{{"a", "1"}}, SourceARN: "arn:aws:logs:eu-central-1:111122223333:log-group:g",
+		},
 	}
 }
 
@@ -158,6 +167,8 @@ func TestHostileRecords(t *testing.T) {
 		"material without a key":   `{"account":"111122223333","region":"eu-central-1","key":"","id":""}`,
 		"alias without a name":     `{"account":"111122223333","region":"eu-central-1","name":""}`,
 		"tombstone without a key":  `{"account":"111122223333","region":"eu-central-1","key":""}`,
+		"grant without a key":      `{"account":"111122223333","region":"eu-central-1","key":"","id":"","subset":[{"n":"","v":""}],"lead":-1}`,
+		"grant with a wrong lead":  `{"account":"111122223333","region":"eu-central-1","key":"","id":"","subset":[{"n":"","v":""},{"n":"a","v":""}],"lead":9}`,
 		"date far before the year": `{"account":"111122223333","region":"eu-central-1","key":"","deleted":"0001-01-01T00:00:00Z"}`,
 	}
 	for name, text := range tests {
@@ -167,7 +178,7 @@ func TestHostileRecords(t *testing.T) {
 					t.Errorf("panic: %v", v)
 				}
 			}()
-			for _, key := range []string{"k/111122223333/eu-central-1/", "m/111122223333/eu-central-1//", "a/111122223333/eu-central-1/", "t/111122223333/eu-central-1/"} {
+			for _, key := range []string{"k/111122223333/eu-central-1/", "m/111122223333/eu-central-1//", "a/111122223333/eu-central-1/", "t/111122223333/eu-central-1/", "g/111122223333/eu-central-1//"} {
 				r, err := Decode(key, append([]byte{schema}, text...))
 				if err != nil {
 					continue

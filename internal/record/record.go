@@ -7,7 +7,8 @@
 //	k/A/R/K                     Key
 //	m/A/R/K/MATERIAL            Material
 //	a/A/R/NAME                  Alias
-//	t/A/R/K                     Tombstone: a deleted key whose materials and aliases are being swept
+//	g/A/R/K/GRANT               Grant
+//	t/A/R/K                     Tombstone: a deleted key whose materials, aliases and grants are being swept
 //	s/A/R/ID                    KeyStore: a custom key store
 //	u/A/R/K                     KeyUsage: when the key was last used
 //	v/A/R/K/MATERIAL            MaterialUsage: how much a material was used
@@ -88,6 +89,8 @@ func Decode(storeKey string, value []byte) (Record, error) {
 		r = new(Material)
 	case "a":
 		r = new(Alias)
+	case "g":
+		r = new(Grant)
 	case "t":
 		r = new(Tombstone)
 	case "s":

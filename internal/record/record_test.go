@@ -40,6 +40,7 @@ func samples(t testing.TB) []Record {
 		&Alias{Owner: owner, Name: "alias/a/b", KeyID: id, Created: when, Updated: when.Add(time.Hour)},
 		&Tombstone{Owner: owner, KeyID: id, Deleted: when},
 		&Clock{Offset: int64(91 * 24 * time.Hour)},
+		sampleGrant(),
 	}
 }
 

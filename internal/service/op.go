@@ -35,6 +35,8 @@ type Target struct {
 	ARN     string
 	Key     *record.Key // nil if absent, or if the target is no key
 	Missing error       // what to answer if the target is absent
+	// Grant is the grant that the operation makes or retires, nil if there is none: what it says takes part in who may.
+	Grant *record.Grant
 }
 
 // None is the response of operations that have none.
@@ -57,6 +59,8 @@ type Def[Q, R any] struct {
 	// Cond returns the request's values of a condition key, by its name in lower case, and whether the key is in the request. It is asked
 	// for each target, and only for keys that a policy names. Nil: the operation has none of its own.
 	Cond func(tx *Tx, q *Q, t *Target, key string) (values []string, present bool)
+	// Context returns the encryption context that the operation has for a target, which grants may constrain. Nil: it has none.
+	Context func(*Q, *Target) map[string]string
 	// CondKeys are the condition keys that Cond may answer, as AWS writes them; a * at the end of one stands for any name.
 	CondKeys []string
 	// Audit adds to the audit record what may be seen of the request: an allow-list, so that secrets cannot get in.
@@ -65,6 +69,8 @@ type Def[Q, R any] struct {
 	Result func(*R, *audit.Params)
 	// DryRun tells whether the request asks for a check only. Nil: the operation has no DryRun.
 	DryRun func(*Q) bool
+	// Tokens returns the request's grant tokens. They are looked at once the targets are allowed. Nil: the operation takes none.
+	Tokens func(*Q) []string
 	// Plan reads through the Tx, leaves writes in it and returns the response.
 	Plan func(*Tx, *Q, []Target) (*R, error)
 }

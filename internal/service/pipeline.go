@@ -257,7 +257,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		targets, err := resolve(tx, d, q)
 		tx.Targets = targets
 		if pr := (*Provision)(nil); errors.As(err, &pr) {
-			if err := p.allow(tx, op, targets, cond(d, tx, q)); err != nil {
+			if err := p.allow(tx, op, targets, request[Q, R]{d, tx, q}); err != nil {
 				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, err)
 			}
 			if d.DryRun != nil && d.DryRun(q) { // it would be made, and used
@@ -269,7 +269,10 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			continue
 		}
 		if err == nil {
-			err = p.admit(tx, op, targets, cond(d, tx, q))
+			err = p.admit(tx, op, targets, request[Q, R]{d, tx, q})
+		}
+		if err == nil && d.Tokens != nil {
+			err = tx.checkGrantTokens(d.Tokens(q))
 		}
 		var resp *R
 		if err == nil {
@@ -335,8 +338,8 @@ func resolve[Q, R any](tx *Tx, d *Def[Q, R], q *Q) ([]Target, error) {
 }
 
 // admit authorizes every target; only when all are allowed does it tell which is missing.
-func (p *Pipeline) admit(tx *Tx, op *Op, targets []Target, cond func(*Target, string) ([]string, bool)) error {
-	if err := p.allow(tx, op, targets, cond); err != nil {
+func (p *Pipeline) admit(tx *Tx, op *Op, targets []Target, r values) error {
+	if err := p.allow(tx, op, targets, r); err != nil {
 		return err
 	}
 	for i := range targets {
@@ -347,7 +350,7 @@ func (p *Pipeline) admit(tx *Tx, op *Op, targets []Target, cond func(*Target, st
 	return nil
 }
 
-func (p *Pipeline) allow(tx *Tx, op *Op, targets []Target, cond func(*Target, string) ([]string, bool)) error {
+func (p *Pipeline) allow(tx *Tx, op *Op, targets []Target, r values) error {
 	for i := range targets {
 		t := &targets[i]
 		if !slices.Contains(op.Actions, t.Action) {
@@ -356,7 +359,7 @@ func (p *Pipeline) allow(tx *Tx, op *Op, targets []Target, cond func(*Target, st
 		if tx.Call.Caller.Service {
 			continue
 		}
-		err := p.authorize(&Authorization{Tx: tx, Op: op, Target: t, cond: cond})
+		err := p.authorize(&Authorization{Tx: tx, Op: op, Target: t, values: r})
 		if tx.failed != nil {
 			return fmt.Errorf("reading what a condition asks for: %w", tx.failed)
 		}
@@ -373,23 +376,50 @@ type Authorization struct {
 	Op     *Op
 	Target *Target
 
-	cond func(*Target, string) ([]string, bool)
+	values values
+}
+
+// values is what an operation's request has for the authorizer.
+type values interface {
+	cond(t *Target, key string) ([]string, bool)
+	context(t *Target) map[string]string
 }
 
 // Cond returns the values that the operation has for a condition key, by its name in lower case, and whether the key is in the request.
 func (a *Authorization) Cond(key string) (values []string, present bool) {
-	if a.cond == nil {
+	if a.values == nil {
 		return nil, false
 	}
-	return a.cond(a.Target, key)
+	return a.values.cond(a.Target, key)
 }
 
-// cond binds a definition's condition values to a request; nil if it has none.
-func cond[Q, R any](d *Def[Q, R], tx *Tx, q *Q) func(*Target, string) ([]string, bool) {
-	if d.Cond == nil {
+// Context returns the encryption context that the operation has for the target.
+func (a *Authorization) Context() map[string]string {
+	if a.values == nil {
 		return nil
 	}
-	return func(t *Target, key string) ([]string, bool) { return d.Cond(tx, q, t, key) }
+	return a.values.context(a.Target)
+}
+
+// request binds a definition to a request.
+type request[Q, R any] struct {
+	d  *Def[Q, R]
+	tx *Tx
+	q  *Q
+}
+
+func (r request[Q, R]) cond(t *Target, key string) ([]string, bool) {
+	if r.d.Cond == nil {
+		return nil, false
+	}
+	return r.d.Cond(r.tx, r.q, t, key)
+}
+
+func (r request[Q, R]) context(t *Target) map[string]string {
+	if r.d.Context == nil {
+		return nil
+	}
+	return r.d.Context(r.q, t)
 }
 
 // cached returns a record through the cache, nil if there is none. Absence is not cached.
