@@ -35,6 +35,7 @@ var allowed = map[string]string{
 	"internal/seal":            "internal/keys internal/store internal/xaes",
 	"internal/sigv4":           "",
 	"internal/store":           "",
+	"internal/throttle":        "",
 	"internal/xaes":            "",
 	"internal/xks":             "internal/sigv4",
 
@@ -44,8 +45,8 @@ var allowed = map[string]string{
 	"internal/store/storetest": "internal/store",
 
 	// The pipeline, and the operations.
-	"internal/service": "internal/api internal/audit internal/authz internal/clock internal/keys internal/policy internal/record internal/store",
-	"internal/kms":     "internal/api internal/audit internal/authz internal/cms internal/keys internal/keywrap internal/nitro internal/policy internal/record internal/service internal/xaes",
+	"internal/service": "internal/api internal/audit internal/authz internal/clock internal/keys internal/policy internal/record internal/store internal/throttle",
+	"internal/kms":     "internal/api internal/audit internal/authz internal/cms internal/keys internal/keywrap internal/nitro internal/policy internal/record internal/service internal/throttle internal/xaes",
 	"internal/sts":     "internal/api internal/service",
 
 	// The process that loads PKCS #11 modules, and what tests it.
@@ -82,6 +83,7 @@ var banned = map[string][]string{
 	"internal/authz":    {"net/http", "os/exec"},
 	"internal/check":    {"net/http", "os/exec"},
 	"internal/keys":     {"net/http", "os/exec", "log"},
+	"internal/throttle": {"net/http", "os/exec", "log"},
 	"internal/xaes":     {"net/http", "os/exec", "log"},
 	"internal/record":   {"net/http", "os/exec", "log"},
 }

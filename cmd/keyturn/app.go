@@ -30,6 +30,7 @@ import (
 	"github.com/keyturn/keyturn/internal/store/boltstore"
 	"github.com/keyturn/keyturn/internal/store/memstore"
 	"github.com/keyturn/keyturn/internal/sts"
+	"github.com/keyturn/keyturn/internal/throttle"
 	"github.com/keyturn/keyturn/internal/wire"
 )
 
@@ -55,7 +56,8 @@ type appConfig struct {
 	KMS      kms.Config
 	Stores   *keystores.Config // what custom key stores keep their keys in; nil: nothing
 	Regions  []string
-	Checks   *serverChecks // nil: keys are not checked
+	Checks   *serverChecks     // nil: keys are not checked
+	Quotas   *throttle.Limiter // nil: everybody may call as often as they like
 	Log      *slog.Logger
 	Now      func() time.Time // real time
 
@@ -136,7 +138,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	k := kms.New(c.KMS)
 	a.pipeline, err = service.New(ctx, service.Config{
 		Store: sealed, Keyring: sealed.Keyring(), Clock: clk, Audit: sink, NodeID: node, Log: c.Log,
-		Authorize: k.Authorize, Exclusive: c.Dev,
+		Authorize: k.Authorize, Quotas: c.Quotas, Exclusive: c.Dev,
 	})
 	if err != nil {
 		return nil, err

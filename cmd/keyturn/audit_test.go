@@ -28,6 +28,23 @@ type auditEvent struct {
 	Resources    []struct{ ARN, Type string } `json:"resources"`
 }
 
+// auditEvents reads the audit log in a data directory whose server has stopped.
+func auditEvents(t *testing.T, dir string) []auditEvent {
+	t.Helper()
+	var events []auditEvent
+	for line, err := range audit.Read(filepath.Join(dir, auditDir), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e auditEvent
+		if err := json.Unmarshal(line.JSON, &e); err != nil {
+			t.Fatalf("%v: %s", err, line.JSON)
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
 // TestAuditLog shows one record for every call, in CloudTrail's form, and no secret in any file of the data directory.
 func TestAuditLog(t *testing.T) {
 	dir := t.TempDir()
@@ -70,17 +87,7 @@ func TestAuditLog(t *testing.T) {
 	}
 	s.stop()
 
-	var events []auditEvent
-	for line, err := range audit.Read(filepath.Join(dir, auditDir), 0) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		var e auditEvent
-		if err := json.Unmarshal(line.JSON, &e); err != nil {
-			t.Fatalf("%v: %s", err, line.JSON)
-		}
-		events = append(events, e)
-	}
+	events := auditEvents(t, dir)
 	var got []string
 	for _, e := range events {
 		got = append(got, strings.TrimRight(e.EventName+" "+e.EventType+" "+e.ErrorCode, " "))

@@ -31,6 +31,7 @@ type serverConfig struct {
 	XKSProxy  *xksProxyConfig  `yaml:"xks_proxy"`
 	KeyStores *keyStoresConfig `yaml:"key_stores"`
 	Check     *checkConfig     `yaml:"check"`
+	Quotas    *quotasConfig    `yaml:"quotas"`
 }
 
 type tlsConfig struct {

@@ -33,6 +33,7 @@ type devFlags struct {
 	seedFile     string
 	readyFile    string
 	keyStores    string
+	quotas       bool
 }
 
 func newDevCommand() *cobra.Command {
@@ -57,6 +58,7 @@ Its clock can be turned forward: keyturn clock advance 91d.`,
 	fl.StringArrayVar(&f.hosts, "host", nil, "a further host name to answer to (repeatable)")
 	fl.StringVar(&f.enclaveRoots, "enclave-roots", "", "PEM file of the roots that attestation documents must lead to (default: that of AWS Nitro Enclaves)")
 	fl.StringArrayVar(&f.regions, "region", nil, "a region to serve (repeatable; default: every AWS region); the first is that of unsigned requests")
+	fl.BoolVar(&f.quotas, "quotas", false, "throttle callers as AWS KMS does, with its default request quotas")
 	fl.StringVar(&f.seedFile, "seed-file", "", "YAML file of keys to make at the start, see docs/seed-file.md")
 	fl.StringVar(&f.keyStores, "key-stores", "", "YAML file of tokens and proxies for custom key stores, see docs/server.md; proxies on this machine need none")
 	fl.StringVar(&f.readyFile, "ready-file", "", "file to write the endpoint URL to once it is served")
@@ -102,6 +104,11 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 			}
 			return seal.OpenKeyFile(path)
 		},
+	}
+	if f.quotas {
+		if c.Quotas, err = (*quotasConfig)(nil).limiter(); err != nil {
+			return err
+		}
 	}
 	if f.inMemory {
 		c.DataDir = ""

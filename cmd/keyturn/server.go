@@ -66,6 +66,10 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
+	quotas, err := c.Quotas.limiter()
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
 	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
 	hardenProcess(log)
 	tuneRuntime()
@@ -102,6 +106,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		Stores:       stores,
 		Regions:      regions.names,
 		Checks:       checks,
+		Quotas:       quotas,
 		Authenticate: wire.Verified(verifier, time.Now),
 		Extend:       extend,
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/service"
 )
 
 // Fault says why a custom key store could not do what it was asked to.
@@ -74,7 +75,7 @@ type faultText struct {
 
 const (
 	timedOut = "The system timed out while trying to fulfill the request. You can retry the request."
-	tooMany  = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
+	tooMany  = service.TooManyCalls
 	rejected = "The external key store proxy rejected the request because "
 
 	invalidStore = api.CustomKeyStoreInvalidStateException

@@ -121,6 +121,10 @@ func (k *KMS) Operations() []*service.Op {
 			ops = append(ops, service.Unbuilt(m))
 		}
 	}
+	quotas := k.quotas()
+	for _, op := range ops {
+		op.Quota = quotas[op.Name]
+	}
 	return ops
 }
 

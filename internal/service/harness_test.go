@@ -160,7 +160,7 @@ type house struct {
 }
 
 // newHouse opens a pipeline over a store; nil for a new one.
-func newHouse(t *testing.T, f *faults, sink *badSink) *house {
+func newHouse(t *testing.T, f *faults, sink *badSink, change ...func(*service.Config)) *house {
 	t.Helper()
 	if f == nil {
 		f = &faults{Store: memstore.New()}
@@ -173,10 +173,14 @@ func newHouse(t *testing.T, f *faults, sink *badSink) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.p, err = service.New(t.Context(), service.Config{
+	c := service.Config{
 		Store: sealed, Keyring: sealed.Keyring(), Clock: fixedClock{}, Audit: sink, NodeID: "n1",
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Authorize: ownAccount,
-	})
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	h.p, err = service.New(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,6 +86,8 @@ type Op struct {
 	Built    bool
 	// NewRequest returns an empty request to decode into. Nil for Internal operations.
 	NewRequest func() api.Request
+	// Quota is what calls count toward. Internal operations have none.
+	Quota Quota
 
 	source    string // the audit record's eventSource
 	run       func(ctx context.Context, p *Pipeline, call *Call, req any) (any, error)
@@ -97,6 +99,9 @@ func (d Def[Q, R]) Op(service string) *Op {
 	op := &Op{Service: service, Name: d.Name, Kind: d.Kind, Actions: d.Actions, CondKeys: d.CondKeys, Built: true, source: sources[service]}
 	if _, ok := any(new(Q)).(api.Request); ok && d.Kind != Internal {
 		op.NewRequest = func() api.Request { return any(new(Q)).(api.Request) }
+	}
+	if d.Kind != Internal {
+		op.Quota.Class = ownClasses[service]
 	}
 	op.auditForm = func(req any, params *audit.Params) {
 		if d.Audit != nil {

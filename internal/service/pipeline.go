@@ -18,6 +18,7 @@ import (
 	"github.com/keyturn/keyturn/internal/keys"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/store"
+	"github.com/keyturn/keyturn/internal/throttle"
 )
 
 // Keyring authenticates ciphertexts. The unsealed keyring is one.
@@ -39,6 +40,8 @@ type Config struct {
 	Log     *slog.Logger
 	// Authorize decides on one target. An *api.Error refuses; nil allows. The service's own calls are not asked about.
 	Authorize func(*Authorization) error
+	// Quotas are how often each account may call; nil: as often as it likes.
+	Quotas *throttle.Limiter
 	// Exclusive makes Control operations possible: every request waits while one runs. Only keyturn dev sets it.
 	Exclusive bool
 }
@@ -51,6 +54,7 @@ type Pipeline struct {
 	sink      audit.Sink
 	log       *slog.Logger
 	authorize func(*Authorization) error
+	quotas    *throttle.Limiter
 	cache     *cache
 	outbox    *outbox
 	usage     *usage
@@ -68,7 +72,7 @@ const maxAttempts = 100
 func New(ctx context.Context, c Config) (*Pipeline, error) {
 	p := &Pipeline{
 		store: c.Store, keyring: c.Keyring, clock: c.Clock, sink: c.Audit, log: c.Log, authorize: c.Authorize,
-		cache: newCache(), exclusive: c.Exclusive, seed: maphash.MakeSeed(),
+		quotas: c.Quotas, cache: newCache(), exclusive: c.Exclusive, seed: maphash.MakeSeed(),
 	}
 	p.outbox, p.usage = newOutbox(p, c.NodeID), newUsage(p)
 	if err := p.outbox.drain(ctx); err != nil {
@@ -241,6 +245,19 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			return nil, p.refuse(ctx, op, call, nil, err)
 		}
 	}
+	if !p.withinQuota(op, call, q) {
+		return nil, p.refuse(ctx, op, call, &outcome{req: q}, throttled(op))
+	}
+	counted := false
+	// count takes what depends on the targets, the first time it is called. None are given for a call that is refused: throttled, it
+	// tells no more of what exists.
+	count := func(tx *Tx, targets []Target) *api.Error {
+		if counted || p.targetsWithinQuota(tx, op, q, targets) {
+			counted = true
+			return nil
+		}
+		return p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, throttled(op))
+	}
 	var lane *sync.Mutex
 	defer func() {
 		if lane != nil {
@@ -257,11 +274,15 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		targets, err := resolve(tx, d, q)
 		tx.Targets = targets
 		if pr := (*Provision)(nil); errors.As(err, &pr) {
-			if err := p.allow(tx, op, targets, request[Q, R]{d, tx, q}); err != nil {
-				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, err)
+			err := p.allow(tx, op, targets, request[Q, R]{d, tx, q})
+			if err == nil && d.DryRun != nil && d.DryRun(q) { // it would be made, and used
+				err = ErrDryRun
 			}
-			if d.DryRun != nil && d.DryRun(q) { // it would be made, and used
-				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, ErrDryRun)
+			if err != nil {
+				if e := count(tx, nil); e != nil {
+					return nil, e
+				}
+				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, err)
 			}
 			if _, err := p.DoInternal(ctx, pr.Op, record.Owner{Account: call.Caller.Account, Region: call.Region}, call.Now, 0, pr.Req); err != nil {
 				return nil, p.refuse(ctx, op, call, nil, err)
@@ -273,6 +294,13 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		}
 		if err == nil && d.Tokens != nil {
 			err = tx.checkGrantTokens(d.Tokens(q))
+		}
+		found := targets
+		if err != nil {
+			found = nil
+		}
+		if e := count(tx, found); e != nil {
+			return nil, e
 		}
 		var resp *R
 		if err == nil {
