@@ -19,6 +19,8 @@ type Question struct {
 	Identity   *Identity // what is attached to the principal; nil for nothing
 	// Grant tells whether a grant allows it. It is asked only if no policy does. Nil: there are no grants on it.
 	Grant func() (bool, error)
+	// Reasons asks for Decision.Statements, which cost memory that nearly every request can do without.
+	Reasons bool
 }
 
 // Identity is what is attached to a principal.
@@ -60,7 +62,8 @@ type Decision struct {
 	Explicit bool
 	// By is what decided: what allowed it in the end, what denied it, or what would have had to allow it and did not.
 	By Kind
-	// Statements are those that took part, of every policy that was asked, in the order in which policies were asked.
+	// Statements are those that took part, of every policy that was asked, in the order in which policies were asked; only with
+	// Question.Reasons.
 	Statements []Statement
 	// CrossAccount: the principal is of another account than the resource.
 	CrossAccount bool
@@ -165,6 +168,9 @@ func (e *evaluation) evaluate(kind Kind, p *Named) bool {
 func (e *evaluation) note(kind Kind, name string) {
 	if len(e.out.Deny) > 0 && e.denied == NoKind {
 		e.denied = kind
+	}
+	if !e.q.Reasons {
+		return
 	}
 	for _, ref := range e.out.Deny {
 		e.d.Statements = append(e.d.Statements, Statement{kind, name, policy.Deny, ref})

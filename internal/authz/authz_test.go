@@ -166,7 +166,7 @@ func TestGrantAsked(t *testing.T) {
 // Every statement that took part is named, with the policy it is in.
 func TestReasons(t *testing.T) {
 	q := &Question{
-		Who: user, Action: "kms:Decrypt", Resource: key, ResourceAccount: own, OnResource: compiled(t, onKey("Allow", own)+","+onKey("Allow", ops)),
+		Who: user, Action: "kms:Decrypt", Resource: key, ResourceAccount: own, OnResource: compiled(t, onKey("Allow", own)+","+onKey("Allow", ops)), Reasons: true,
 		Identity: &Identity{Policies: []Named{{"admins", compiled(t, elsew+","+allow)}, {"guard", compiled(t, deny)}}},
 	}
 	d, err := Decide(q)
