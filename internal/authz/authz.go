@@ -216,16 +216,18 @@ func (e *evaluation) identityKind() Kind {
 
 // sameAccount decides about a principal of the resource's own account.
 //
-// A policy on the resource that names a user, or the very session of a role, allows it whatever the boundary and the session policies
-// leave out. One that names the role, or everybody, does so within these. One that names the account only opens it to IAM policies.
+// A policy on the resource that names a user, the very session of a role, or everybody, allows it whatever the boundary and the session
+// policies leave out. One that names the role does so within these. One that names the account only opens it to IAM policies. ("How AWS
+// enforcement code logic evaluates requests to allow or deny access" of the IAM user guide, which says it of "*" where a condition on
+// aws:PrincipalArn narrows it; that conditions change what "*" means is said nowhere.)
 func (e *evaluation) sameAccount() (Decision, error) {
 	on := e.onResource
-	named := on.session || on.direct && e.q.Who.Kind == policy.User
+	named := on.session || on.everybody || on.direct && e.q.Who.Kind == policy.User
 	switch {
 	case named:
 		e.conclude(true, ResourcePolicy)
 		return e.d, nil
-	case on.direct || on.everybody:
+	case on.direct:
 		if !e.limited() {
 			e.conclude(true, ResourcePolicy)
 		}

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,6 +31,16 @@ func compiled(t *testing.T, statements string) *policy.Compiled {
 
 func onKey(effect, principal string) string {
 	return fmt.Sprintf(`{"Sid":%q,"Effect":%q,"Principal":{"AWS":%q},"Action":"kms:*","Resource":"*"}`, effect+principal[max(0, len(principal)-4):], effect, principal)
+}
+
+// onKeyList allows a list of principals.
+func onKeyList(principals ...string) string {
+	return fmt.Sprintf(`{"Effect":"Allow","Principal":{"AWS":["%s"]},"Action":"kms:*","Resource":"*"}`, strings.Join(principals, `","`))
+}
+
+// everybodyWho allows everybody whose aws:PrincipalArn an operator finds to be arn.
+func everybodyWho(operator, arn string) string {
+	return fmt.Sprintf(`{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Condition":{%q:{"aws:PrincipalArn":%q}}}`, operator, arn)
 }
 
 const (
@@ -80,6 +91,13 @@ func TestDecide(t *testing.T) {
 		{"but by what it denies", user, []string{onKey("Allow", ann)}, identity{boundary: []string{deny}}, false, "!!permissions boundary"},
 		{"a named role is bound", role, []string{onKey("Allow", ops)}, identity{boundary: []string{elsew}}, false, "!permissions boundary"},
 		{"its named session is not", role, []string{onKey("Allow", opsS)}, identity{boundary: []string{elsew}, session: []string{elsew}}, false, "resource-based policy"},
+		// "*" stands for whoever asks, a session too: "How AWS enforcement code logic evaluates requests to allow or deny access".
+		{"everybody, beyond the boundary", user, []string{onKey("Allow", "*")}, identity{boundary: []string{elsew}}, false, "resource-based policy"},
+		{"everybody, beyond the session policy", role, []string{onKey("Allow", "*")}, identity{session: []string{elsew}}, false, "resource-based policy"},
+		{"everybody by the ARN of a role, beyond both", role, []string{everybodyWho("ArnEquals", ops)}, identity{boundary: []string{elsew}, session: []string{elsew}}, false, "resource-based policy"},
+		{"everybody, denied by the boundary", role, []string{onKey("Allow", "*")}, identity{boundary: []string{deny}}, false, "!!permissions boundary"},
+		{"everybody, listed beside the account", user, []string{onKeyList("*", own)}, identity{}, false, "resource-based policy"},
+		{"everybody, listed beside the role", role, []string{onKeyList(ops, "*")}, identity{session: []string{elsew}}, false, "resource-based policy"},
 		// Session policies.
 		{"within the session policy", role, []string{onKey("Allow", own)}, identity{policies: []string{allow}, session: []string{elsew, allow}}, false, "identity-based policy"},
 		{"beyond it", role, []string{onKey("Allow", own)}, identity{policies: []string{allow}, session: []string{elsew}}, false, "!session policy"},
@@ -92,6 +110,7 @@ func TestDecide(t *testing.T) {
 		{"named, but its account is silent", alien, []string{onKey("Allow", bob)}, identity{}, false, "!identity-based policy"},
 		{"everybody, but its account is silent", alien, []string{onKey("Allow", "*")}, identity{}, false, "!identity-based policy"},
 		{"its account allows, the key's does not", alien, []string{onKey("Allow", own)}, identity{policies: []string{allow}}, false, "!resource-based policy"},
+		{"everybody, but beyond its boundary", alien, []string{onKey("Allow", "*")}, identity{policies: []string{allow}, boundary: []string{elsew}}, false, "!permissions boundary"},
 		{"beyond its boundary", alien, []string{onKey("Allow", bob)}, identity{policies: []string{allow}, boundary: []string{elsew}}, false, "!permissions boundary"},
 		{"where there is no key", alien, nil, identity{policies: []string{allow}}, false, "!resource-based policy"},
 		// Grants count as an allow of the key's account; a deny wins over them.
@@ -108,7 +127,10 @@ func TestDecide(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			q := &Question{Who: tt.who, Action: "kms:Decrypt", Resource: key, ResourceAccount: own, Grant: func() (bool, error) { return tt.grant, nil }}
+			q := &Question{Who: tt.who, Action: "kms:Decrypt", Resource: key, ResourceAccount: own, Grant: func() (bool, error) { return tt.grant, nil },
+				Value: func(name string) ([]string, bool) {
+					return []string{cmp.Or(tt.who.Role, tt.who.ARN)}, name == "aws:principalarn"
+				}}
 			if tt.key != nil {
 				q.OnResource = compiled(t, strings.Join(tt.key, ","))
 			}

@@ -2,6 +2,7 @@ package kms_test
 
 import (
 	"context"
+	"crypto/fips140"
 	"log/slog"
 	"testing"
 	"time"
@@ -90,9 +91,18 @@ func TestKeyQuotas(t *testing.T) {
 		} else if usage == "" {
 			usage = "ENCRYPT_DECRYPT"
 		}
-		ids[spec], _ = b.newKey(t, &api.CreateKeyRequest{KeySpec: str(spec), KeyUsage: str(usage)})
+		resp, err := b.do(t, "CreateKey", &api.CreateKeyRequest{KeySpec: str(spec), KeyUsage: str(usage)})
+		switch {
+		case err == nil:
+			ids[spec] = resp.(*api.CreateKeyResponse).KeyMetadata.KeyId.V
+		case !fips140.Enforced(): // which has not all of them
+			t.Fatal(err)
+		}
 	}
 	for spec, class := range specs {
+		if ids[spec] == "" {
+			continue
+		}
 		// A dry run counts as any call; whether the key could do what is asked of it does not matter here.
 		sign := &api.SignRequest{KeyId: str(ids[spec]), Message: []byte("m"), SigningAlgorithm: str(api.SigningAlgorithmSpec("ECDSA_SHA_256")), DryRun: api.Some(true)}
 		rates := map[throttle.Class]float64{

@@ -33,15 +33,17 @@ type Who struct {
 	Bounded   bool     // a permissions boundary is set on the user or the role
 }
 
-// Via says how a statement came to match a principal; the later, the more closely it names it.
+// Via says how a statement came to match a principal. Where its Principal matches in several ways, it is the last of them.
 type Via int
 
-// The ways to match, in the order of how closely they name a principal.
+// The ways to match, in the order of what they give: an account only lets IAM policies decide, a role leaves its sessions within their
+// session policies and its boundary, while "*" stands for whoever makes the request, be it a session ("How AWS enforcement code logic
+// evaluates requests to allow or deny access" of the IAM user guide).
 const (
 	None      Via = iota // the statement has no Principal: a policy of an identity
-	Everybody            // "*", or not among those of NotPrincipal
 	Account              // the account, or its root
 	Direct               // named: a user, the role of a session, a service, a provider; by ARN or unique ID
+	Everybody            // "*", or not among those of NotPrincipal
 	Session              // the very session, by its own ARN
 )
 
@@ -91,18 +93,18 @@ func (w *Who) inAccount() bool {
 	}
 }
 
-// match returns how closely the set names w, None if it does not.
+// match returns how the set names w, None if it does not.
 func (set *principalSet) match(w *Who) Via {
 	via := None
 	switch {
 	case set.hasSession(w):
 		via = Session
+	case set.any:
+		via = Everybody
 	case set.hasIdentity(w), set.hasService(w), set.hasProvider(w):
 		via = Direct
 	case set.hasAccount(w):
 		via = Account
-	case set.any:
-		via = Everybody
 	}
 	return via
 }

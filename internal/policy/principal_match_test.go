@@ -56,8 +56,11 @@ func TestPrincipalMatch(t *testing.T) {
 		{`{"AWS":"arn:aws:sts::111122223333:assumed-role/Deploy/ci"}`, deploy, Session},
 		{`{"AWS":"arn:aws:sts::111122223333:assumed-role/Deploy/other"}`, deploy, None},
 		{`{"AWS":["arn:aws:iam::111122223333:role/team/Deploy","arn:aws:sts::111122223333:assumed-role/Deploy/ci"]}`, deploy, Session},
-		{`{"AWS":["*","111122223333","arn:aws:iam::111122223333:role/team/Deploy"]}`, deploy, Direct},
-		{`{"AWS":["*","111122223333"]}`, deploy, Account},
+		// What gives most counts, whatever else the list has ("How AWS enforcement code logic evaluates requests to allow or deny access").
+		{`{"AWS":["*","111122223333","arn:aws:iam::111122223333:role/team/Deploy"]}`, deploy, Everybody},
+		{`{"AWS":["111122223333","arn:aws:iam::111122223333:role/team/Deploy"]}`, deploy, Direct},
+		{`{"AWS":["*","111122223333"]}`, deploy, Everybody},
+		{`{"AWS":["*","arn:aws:sts::111122223333:assumed-role/Deploy/ci"]}`, deploy, Session},
 
 		{`{"AWS":"arn:aws:sts::111122223333:federated-user/guest"}`, guest, Session},
 		{`{"AWS":"arn:aws:iam::111122223333:user/broker"}`, guest, Direct},
