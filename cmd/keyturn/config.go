@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -246,6 +247,10 @@ func (c *serverConfig) provider(bool) (seal.Provider, error) {
 func (c *serverConfig) credentials() (map[string]sigv4.Credential, error) {
 	creds := make(map[string]sigv4.Credential)
 	accounts := make(map[string]bool)
+	users := make(map[string]struct { // by account and name
+		key      accessKeyConfig // the first
+		identity *authz.Identity
+	})
 	for _, a := range c.Accounts {
 		if !service.IsAccountID(a.ID) {
 			return nil, fmt.Errorf("accounts: id %q is not 12 digits (write it in quotes)", a.ID)
@@ -273,13 +278,20 @@ func (c *serverConfig) credentials() (map[string]sigv4.Credential, error) {
 				if !userName(k.User) {
 					return nil, fmt.Errorf("access key %s: %q is no user name", k.ID, k.User)
 				}
-				identity, err := k.identity()
-				if err != nil {
-					return nil, fmt.Errorf("access key %s: %w", k.ID, err)
+				u, again := users[a.ID+"/"+k.User]
+				if again && (!slices.Equal(u.key.Policies, k.Policies) || u.key.Boundary != k.Boundary) {
+					return nil, fmt.Errorf("access key %s: user %s has other policies with access key %s; a user's access keys have the same", k.ID, k.User, u.key.ID)
+				}
+				if !again {
+					if u.identity, err = k.identity(); err != nil {
+						return nil, fmt.Errorf("access key %s: %w", k.ID, err)
+					}
+					u.key = k
+					users[a.ID+"/"+k.User] = u
 				}
 				caller = service.NewCaller(service.Caller{
-					Account: a.ID, ARN: "arn:aws:iam::" + a.ID + ":user/" + k.User, Type: "IAMUser", PrincipalID: "AIDA" + k.ID, UserName: k.User,
-					AccessKeyID: k.ID, Identity: identity,
+					Account: a.ID, ARN: "arn:aws:iam::" + a.ID + ":user/" + k.User, Type: "IAMUser", PrincipalID: "AIDA" + u.key.ID, UserName: k.User,
+					AccessKeyID: k.ID, Identity: u.identity,
 				})
 			} else if len(k.Policies) > 0 || k.Boundary != "" {
 				return nil, fmt.Errorf("access key %s: the root user has no policies; name a user", k.ID)
@@ -315,6 +327,13 @@ func (k *accessKeyConfig) identity() (*authz.Identity, error) {
 
 // readPolicy reads an identity policy, which has no Principal.
 func readPolicy(path string) (*authz.Named, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a policy: %w", err)
+	}
+	if openToAll(info, 0o002) {
+		return nil, fmt.Errorf("policy %s can be written by everybody (mode %v); take that away", path, info.Mode().Perm())
+	}
 	text, err := readBounded(path, policy.MaxKeyPolicyBytes)
 	if err != nil {
 		return nil, fmt.Errorf("reading a policy: %w", err)

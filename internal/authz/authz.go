@@ -83,6 +83,8 @@ func Decide(q *Question) (Decision, error) {
 	e.d.CrossAccount = q.Who.Account != q.ResourceAccount
 	e.ask()
 	switch {
+	case e.d.CrossAccount && q.Who.Account != "": // what is denied and why is told below, once it may be told
+		return e.crossAccount()
 	case e.denied != NoKind:
 		e.d.Explicit, e.d.By = true, e.denied
 		return e.d, nil
@@ -90,8 +92,6 @@ func Decide(q *Question) (Decision, error) {
 		e.byIdentity()
 	case q.Who.Account == "": // services and strangers: what is not theirs anywhere can only be opened to them by the resource
 		e.conclude(e.onResource.any() && q.Who.Kind != policy.Anonymous, ResourcePolicy)
-	case e.d.CrossAccount:
-		return e.crossAccount()
 	default:
 		return e.sameAccount()
 	}
@@ -198,8 +198,6 @@ func (e *evaluation) limited() bool {
 // byIdentity decides by IAM alone.
 func (e *evaluation) byIdentity() {
 	switch {
-	case e.d.CrossAccount:
-		e.conclude(false, ResourcePolicy)
 	case !e.identity:
 		e.conclude(false, IdentityPolicy)
 	case !e.limited():
@@ -255,11 +253,16 @@ func (e *evaluation) sameAccount() (Decision, error) {
 }
 
 // crossAccount decides about a principal of another account: the resource's account, by its policy or a grant, and the principal's own,
-// by IAM, must both allow it.
+// by IAM, must both allow it. What the principal's own policies say of a resource that is not open to it is never told, not even that they
+// deny it: conditions on the resource would tell what it is.
 func (e *evaluation) crossAccount() (Decision, error) {
-	open := e.onResource.any()
+	if e.q.OnResource == nil || e.denied == ResourcePolicy {
+		e.d.Explicit = e.denied == ResourcePolicy
+		e.conclude(false, ResourcePolicy)
+		return e.d, nil
+	}
 	by := ResourcePolicy
-	if !open {
+	if !e.onResource.any() {
 		granted, err := e.granted()
 		if err != nil {
 			return e.d, err
@@ -271,6 +274,9 @@ func (e *evaluation) crossAccount() (Decision, error) {
 		by = Grant
 	}
 	switch {
+	case e.denied != NoKind:
+		e.d.Explicit = true
+		e.conclude(false, e.denied)
 	case !e.identity:
 		e.conclude(false, IdentityPolicy)
 	case !e.limited():

@@ -112,6 +112,10 @@ func TestDecide(t *testing.T) {
 		{"its account allows, the key's does not", alien, []string{onKey("Allow", own)}, identity{policies: []string{allow}}, false, "!resource-based policy"},
 		{"everybody, but beyond its boundary", alien, []string{onKey("Allow", "*")}, identity{policies: []string{allow}, boundary: []string{elsew}}, false, "!permissions boundary"},
 		{"beyond its boundary", alien, []string{onKey("Allow", bob)}, identity{policies: []string{allow}, boundary: []string{elsew}}, false, "!permissions boundary"},
+		{"its own account denies it", alien, []string{onKey("Allow", bob)}, identity{policies: []string{allow, deny}}, false, "!!identity-based policy"},
+		{"its own account denies what is not open to it", alien, []string{onKey("Allow", own)}, identity{policies: []string{deny}}, false, "!resource-based policy"},
+		{"denied by the key's account", alien, []string{onKey("Allow", bob), onKey("Deny", bob)}, identity{policies: []string{allow}}, false, "!!resource-based policy"},
+		{"its own account denies what is not there", alien, nil, identity{policies: []string{deny}}, false, "!resource-based policy"},
 		{"where there is no key", alien, nil, identity{policies: []string{allow}}, false, "!resource-based policy"},
 		// Grants count as an allow of the key's account; a deny wins over them.
 		{"granted", user, []string{onKey("Allow", ops)}, identity{}, true, "grant"},

@@ -24,8 +24,12 @@ func (k *KMS) Authorize(a *service.Authorization) error {
 }
 
 func (k *KMS) decide(a *service.Authorization) (authz.Decision, error) {
+	if a.Target.Account != a.Tx.Call.Caller.Account && !k.abroad[a.Target.Action] {
+		return authz.Decision{By: authz.ResourcePolicy, CrossAccount: true}, nil // whatever a key policy says
+	}
 	q := question(a)
-	if key := a.Target.Key; key != nil {
+	// Aliases are the account's: ListAliases takes an IAM policy, and none of a key's.
+	if key := a.Target.Key; key != nil && a.Target.Action != "kms:ListAliases" {
 		p, err := k.policies.of(key.Owner, key.Policy)
 		if err != nil {
 			return authz.Decision{}, err
@@ -33,6 +37,19 @@ func (k *KMS) decide(a *service.Authorization) (authz.Decision, error) {
 		q.OnResource, q.Grant = p, func() (bool, error) { return k.granted(a) }
 	}
 	return authz.Decide(q)
+}
+
+// abroad returns the actions that a principal can be allowed on a key of another account. For all others what a key policy says to other
+// accounts has no effect ("Allowing users in other accounts to use a KMS key", AWS KMS developer guide; "Cross-account use" of each
+// operation in the API reference).
+func abroad() map[string]bool {
+	actions := map[string]bool{}
+	for _, m := range api.KMSOperations() {
+		for _, p := range m.Permissions {
+			actions[p.Action] = actions[p.Action] || m.CrossAccount
+		}
+	}
+	return actions
 }
 
 // granted tells whether a grant on the key allows it: one that permits the operation, for CreateGrant one whose holder may pass on what is
@@ -67,7 +84,25 @@ func question(a *service.Authorization) *authz.Question {
 	caller := a.Tx.Call.Caller
 	return &authz.Question{
 		Who: caller.Who(), Identity: caller.Identity, Action: a.Target.Action, Resource: a.Target.ARN, ResourceAccount: a.Target.Account,
-		Value: func(key string) ([]string, bool) { return conditionValues(a, key) },
+		Value: valuesOnce(a),
+	}
+}
+
+// valuesOnce returns conditionValues that works out each key once, however often policies name it.
+func valuesOnce(a *service.Authorization) func(key string) ([]string, bool) {
+	var known map[string][]string
+	return func(key string) ([]string, bool) {
+		values, ok := known[key]
+		if !ok {
+			if v, present := conditionValues(a, key); present {
+				values = v
+			}
+			if known == nil {
+				known = make(map[string][]string, 4)
+			}
+			known[key] = values
+		}
+		return values, len(values) > 0
 	}
 }
 
@@ -80,6 +115,9 @@ func conditionValues(a *service.Authorization, key string) ([]string, bool) {
 		return values, true
 	}
 	value := globalCondition(a.Tx, key)
+	if key == "aws:requestedregion" && a.Target.Region != "" {
+		value = a.Target.Region
+	}
 	return []string{value}, value != ""
 }
 
@@ -137,8 +175,11 @@ func (k *KMS) keepsHold(tx *service.Tx, key *record.Key, bypass api.Opt[bool]) e
 	a := &service.Authorization{Tx: tx, Target: &service.Target{Action: "kms:PutKeyPolicy", Account: key.Account, ARN: key.ARN(), Key: key}}
 	out := p.Evaluate(&policy.Request{
 		Who: tx.Call.Caller.Who(), Action: a.Target.Action, Resource: a.Target.ARN,
-		Value: func(name string) ([]string, bool) { return conditionValues(a, name) },
+		Value: valuesOnce(a),
 	})
+	if err := tx.Failed(); err != nil {
+		return err
+	}
 	if len(out.Allow) > 0 && len(out.Deny) == 0 {
 		return nil
 	}

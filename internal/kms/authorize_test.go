@@ -185,3 +185,95 @@ func TestAuthorizeGrants(t *testing.T) {
 	b.run(t, "RevokeGrant", &api.RevokeGrantRequest{KeyId: str(id), GrantId: str(first)})
 	denied("after it was revoked", decrypt(her, team))
 }
+
+// TestAbroad: what AWS has within an account only is refused to others, whatever a key policy says, and changes nothing.
+func TestAbroad(t *testing.T) {
+	b := testBench(t)
+	theirs := keyPolicy(`{"Effect":"Allow","Principal":{"AWS":["999988887777","` + bob + `"]},"Action":"kms:*","Resource":"*"}`)
+	_, arn := b.newKey(t, &api.CreateKeyRequest{Policy: str(theirs)})
+	related := b.newMultiRegion(t, api.CreateKeyRequest{Policy: str(theirs)})
+	who := person(t, bob, `{"Effect":"Allow","Action":"kms:*","Resource":"*"}`)
+	if _, err := b.as(t, who, "kms.Encrypt", &api.EncryptRequest{KeyId: str(arn), Plaintext: []byte("x")}); err != nil {
+		t.Errorf("Encrypt: %v", err)
+	}
+	if _, err := b.as(t, who, "kms.CreateAlias", &api.CreateAliasRequest{AliasName: str("alias/mine"), TargetKeyId: str(arn)}); err == nil || err.Code != api.AccessDeniedException {
+		t.Errorf("CreateAlias: %v", err)
+	}
+	for op, req := range map[string]api.Request{
+		"PutKeyPolicy":           &api.PutKeyPolicyRequest{KeyId: str(arn), Policy: str(policy.Default("aws", "999988887777"))},
+		"GetKeyPolicy":           &api.GetKeyPolicyRequest{KeyId: str(arn)},
+		"ScheduleKeyDeletion":    &api.ScheduleKeyDeletionRequest{KeyId: str(arn)},
+		"DisableKey":             &api.DisableKeyRequest{KeyId: str(arn)},
+		"EnableKeyRotation":      &api.EnableKeyRotationRequest{KeyId: str(arn)},
+		"RotateKeyOnDemand":      &api.RotateKeyOnDemandRequest{KeyId: str(arn)},
+		"TagResource":            &api.TagResourceRequest{KeyId: str(arn), Tags: []api.Tag{newTag("a", "b")}},
+		"UpdateKeyDescription":   &api.UpdateKeyDescriptionRequest{KeyId: str(arn), Description: str("mine")},
+		"ListAliases":            &api.ListAliasesRequest{KeyId: str(arn)},
+		"GetParametersForImport": &api.GetParametersForImportRequest{KeyId: str(arn), WrappingAlgorithm: str(api.AlgorithmSpecRsaesOaepSha256), WrappingKeySpec: str(api.WrappingKeySpecRsa2048)},
+		"ReplicateKey":           &api.ReplicateKeyRequest{KeyId: str(keyARN(related)), ReplicaRegion: str(west), Policy: str(theirs)},
+		"UpdatePrimaryRegion":    &api.UpdatePrimaryRegionRequest{KeyId: str(keyARN(related)), PrimaryRegion: str(west)},
+	} {
+		if _, err := b.as(t, who, "kms."+op, req); err == nil || err.Code != api.AccessDeniedException || !strings.Contains(err.Message, "on this resource because the resource does not exist in this Region") {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+}
+
+// TestNoOracle: what one's own policies deny tells nothing of another account's keys: not the key behind an alias, not a tag, not a spec.
+func TestNoOracle(t *testing.T) {
+	b := testBench(t)
+	id, arn := b.newKey(t, &api.CreateKeyRequest{Tags: []api.Tag{newTag("Secret", "yes")}})
+	b.run(t, "CreateAlias", &api.CreateAliasRequest{AliasName: str("alias/payroll"), TargetKeyId: str(id)})
+	alias := strings.Replace(arn, "key/"+id, "alias/payroll", 1)
+	for _, deny := range []string{
+		`{"Effect":"Deny","Action":"kms:*","Resource":"*"}`,
+		`{"Effect":"Deny","Action":"kms:*","Resource":"*","Condition":{"Null":{"kms:KeySpec":"false"}}}`,
+		`{"Effect":"Deny","Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/Secret":"yes"}}}`,
+	} {
+		who := person(t, bob, mayDecrypt, deny)
+		message := ""
+		for _, name := range []string{arn, alias, strings.Replace(arn, id, "00000000-0000-4000-8000-000000000000", 1), strings.Replace(alias, "payroll", "nothing", 1)} {
+			_, err := b.as(t, who, "kms.DescribeKey", &api.DescribeKeyRequest{KeyId: str(name)})
+			if err == nil || err.Code != api.AccessDeniedException || strings.Contains(err.Message, "arn:aws:kms") || message != "" && err.Message != message {
+				t.Errorf("%s with %s: %v", name, deny, err)
+				continue
+			}
+			message = err.Message
+		}
+	}
+}
+
+// TestRegionOfReplica: a replica is made by a CreateKey in its own Region, and a Deny of that Region holds.
+func TestRegionOfReplica(t *testing.T) {
+	b := testBench(t)
+	id := b.newMultiRegion(t, api.CreateKeyRequest{})
+	who := person(t, ann, `{"Effect":"Allow","Action":"kms:*","Resource":"*"}`,
+		`{"Effect":"Deny","Action":"kms:CreateKey","Resource":"*","Condition":{"StringNotEquals":{"aws:RequestedRegion":"`+region+`"}}}`)
+	if _, err := b.as(t, who, "kms.CreateKey", &api.CreateKeyRequest{}); err != nil {
+		t.Errorf("here: %v", err)
+	}
+	if _, err := b.as(t, who, "kms.ReplicateKey", &api.ReplicateKeyRequest{KeyId: str(id), ReplicaRegion: str(west)}); err == nil || err.Code != api.AccessDeniedException {
+		t.Errorf("in another Region: %v", err)
+	}
+}
+
+// TestAuthorizeOddly: aliases are asked of IAM alone, an AWS managed key may be made by whoever may use keys, and names of encryption
+// contexts fold as ASCII does.
+func TestAuthorizeOddly(t *testing.T) {
+	b := testBench(t)
+	closed := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + account + `"},"Action":["kms:PutKeyPolicy","kms:Encrypt"],"Resource":"*"},` +
+		`{"Effect":"Allow","Principal":{"AWS":"` + ann + `"},"Action":"kms:Encrypt","Resource":"*","Condition":{"StringEquals":{"kms:EncryptionContext:key":"v"}}}]}`
+	id, arn := b.newKey(t, &api.CreateKeyRequest{Policy: str(closed)})
+	if _, err := b.as(t, person(t, ann, `{"Effect":"Allow","Action":"kms:ListAliases","Resource":"*"}`), "kms.ListAliases", &api.ListAliasesRequest{KeyId: str(id)}); err != nil {
+		t.Errorf("ListAliases: %v", err)
+	}
+	for name, allowed := range map[string]bool{"key": true, "KEY": true, "\u212aey": false} { // KELVIN SIGN
+		_, err := b.as(t, person(t, ann), "kms.Encrypt", &api.EncryptRequest{KeyId: str(arn), Plaintext: []byte("x"), EncryptionContext: oneEntry(name, "v")})
+		if (err == nil) != allowed {
+			t.Errorf("context %q: %v", name, err)
+		}
+	}
+	if _, err := b.as(t, person(t, ann, `{"Effect":"Allow","Action":"kms:DescribeKey","Resource":"arn:aws:kms:*:*:key/*"}`), "kms.DescribeKey", &api.DescribeKeyRequest{KeyId: str("alias/aws/s3")}); err != nil {
+		t.Errorf("an AWS managed key: %v", err)
+	}
+}

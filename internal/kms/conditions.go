@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 )
@@ -126,10 +127,10 @@ func contextConditions[Q any](of func(*Q, *service.Target) map[string]string) co
 // folded returns the values of those pairs whose name differs from the wanted one in case at most. Of several, an order by chance must
 // not decide, so all are returned, sorted.
 func folded(pairs func(func(name, value string) bool), wanted string) []string {
-	wanted = strings.ToLower(wanted)
+	wanted = policy.FoldKey(wanted)
 	var values []string
 	for name, value := range pairs {
-		if strings.ToLower(name) == wanted {
+		if policy.FoldKey(name) == wanted {
 			values = append(values, value)
 		}
 	}

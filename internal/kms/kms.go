@@ -57,7 +57,8 @@ const (
 type KMS struct {
 	config   Config
 	policies policies
-	managed  *service.Op // makes AWS managed keys
+	abroad   map[string]bool // actions that other accounts can be allowed
+	managed  *service.Op     // makes AWS managed keys
 	messages ledger
 	pipeline *service.Pipeline // set by Attach
 
@@ -84,7 +85,7 @@ func New(c Config) *KMS {
 	if c.TokenMessages == 0 {
 		c.TokenMessages = defaultTokenMessages
 	}
-	k := &KMS{config: c, policies: newPolicies()}
+	k := &KMS{config: c, policies: newPolicies(), abroad: abroad()}
 	k.managed = k.createManagedKey()
 	k.RotateKey = rotateKey()
 	k.DeleteKey = deleteKey(k.leaveKeyStore)

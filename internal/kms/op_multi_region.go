@@ -38,9 +38,9 @@ func (k *KMS) replicateKey() *service.Op {
 				return []service.Target{t}, err
 			}
 			account := tx.Call.Caller.Account
-			targets := []service.Target{t, {Action: "kms:CreateKey", Account: account, ARN: "*"}}
+			targets := []service.Target{t, {Action: "kms:CreateKey", Account: account, ARN: "*", Region: q.ReplicaRegion.V}}
 			if len(q.Tags) > 0 {
-				targets = append(targets, service.Target{Action: "kms:TagResource", Account: account, ARN: "*"})
+				targets = append(targets, service.Target{Action: "kms:TagResource", Account: account, ARN: "*", Region: q.ReplicaRegion.V})
 			}
 			return targets, nil
 		},

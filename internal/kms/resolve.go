@@ -79,6 +79,7 @@ func (k *KMS) resolveAliasKey(tx *service.Tx, t service.Target, owner record.Own
 	missing := aliasNotFound(t.ARN)
 	if alias == nil {
 		if f == anyForm && managedServices[strings.TrimPrefix(name, awsAliasPrefix)] && strings.HasPrefix(name, awsAliasPrefix) && owner.Account == tx.Call.Caller.Account {
+			t.ARN = record.KeyARN(owner, "*") // the key that is to be made
 			return t, &service.Provision{Op: k.managed, Req: &managedKeyRequest{Alias: name}}
 		}
 		t.Missing = missing

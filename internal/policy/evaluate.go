@@ -47,6 +47,7 @@ func (e *evaluation) values(key string) []string {
 	if !present {
 		return nil
 	}
+	e.spend(1 + len(values))
 	return values
 }
 

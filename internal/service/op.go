@@ -35,6 +35,7 @@ type Target struct {
 	ARN     string
 	Key     *record.Key // nil if absent, or if the target is no key
 	Missing error       // what to answer if the target is absent
+	Region  string      // where the action is asked for; "" for the call's
 	// Grant is the grant that the operation makes or retires, nil if there is none: what it says takes part in who may.
 	Grant *record.Grant
 }

@@ -227,6 +227,9 @@ func (tx *Tx) Fail(err error) {
 	}
 }
 
+// Failed returns what Fail was told first, nil for nothing.
+func (tx *Tx) Failed() error { return tx.failed }
+
 // Event adds an audit record of the service's own to the commit, beside the operation's.
 func (tx *Tx) Event(r *audit.Record) { tx.events = append(tx.events, r) }
 
