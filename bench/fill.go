@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	keysPerCommit = 20 // each takes five writes: key, material, and three index entries
+	keysPerCommit = 16 // each takes six writes: key, material, and four index entries
 	fillers       = 64 // commits under way at once; the engine combines them
 	day           = 24 * time.Hour
 	rotationDays  = 365

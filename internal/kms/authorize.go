@@ -20,6 +20,9 @@ func (k *KMS) Authorize(a *service.Authorization) error {
 	if err != nil || d.Allowed {
 		return err
 	}
+	if a.Target.Denied != nil {
+		return a.Target.Denied
+	}
 	return api.Errorf(api.AccessDeniedException, "%s", d.Message(a.Tx.Call.Caller.ARN, a.Target.Action, a.Target.ARN))
 }
 

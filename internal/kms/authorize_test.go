@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/authz"
@@ -275,5 +276,37 @@ func TestAuthorizeOddly(t *testing.T) {
 	}
 	if _, err := b.as(t, person(t, ann, `{"Effect":"Allow","Action":"kms:DescribeKey","Resource":"arn:aws:kms:*:*:key/*"}`), "kms.DescribeKey", &api.DescribeKeyRequest{KeyId: str("alias/aws/s3")}); err != nil {
 		t.Errorf("an AWS managed key: %v", err)
+	}
+}
+
+// TestDecryptAbroad: a ciphertext names its key by itself, also another account's; whom that account does not let use it cannot tell
+// whether it is there.
+func TestDecryptAbroad(t *testing.T) {
+	b := testBench(t)
+	shared, _ := b.newKey(t, &api.CreateKeyRequest{Policy: str(keyPolicy(`{"Effect":"Allow","Principal":{"AWS":"` + bob + `"},"Action":"kms:Decrypt","Resource":"*"}`))})
+	private, _ := b.newKey(t, &api.CreateKeyRequest{})
+	gone, _ := b.newKey(t, &api.CreateKeyRequest{})
+	blobs := map[string][]byte{}
+	for _, id := range []string{shared, private, gone} {
+		blobs[id] = must[api.EncryptResponse](t, b, "Encrypt", &api.EncryptRequest{KeyId: str(id), Plaintext: []byte(id)}).CiphertextBlob
+	}
+	b.run(t, "ScheduleKeyDeletion", &api.ScheduleKeyDeletionRequest{KeyId: str(gone), PendingWindowInDays: api.Some[int64](7)})
+	b.pass(8 * 24 * time.Hour)
+	if err := b.runner.RunDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	who, silent := person(t, bob, mayDecrypt), person(t, bob)
+	resp, err := b.as(t, who, "kms.Decrypt", &api.DecryptRequest{CiphertextBlob: blobs[shared]})
+	if err != nil || string(resp.(*api.DecryptResponse).Plaintext) != shared {
+		t.Errorf("a key that is shared: %v", err)
+	}
+	const unknown = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."
+	for name, try := range map[string]struct {
+		who  *service.Caller
+		blob []byte
+	}{"not shared": {who, blobs[private]}, "deleted": {who, blobs[gone]}, "its own account is silent": {silent, blobs[shared]}, "silent and deleted": {silent, blobs[gone]}} {
+		if _, err := b.as(t, try.who, "kms.Decrypt", &api.DecryptRequest{CiphertextBlob: try.blob}); err == nil || err.Code != api.AccessDeniedException || err.Message != unknown {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

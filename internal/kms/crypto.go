@@ -3,6 +3,7 @@ package kms
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/keys"
@@ -176,14 +177,40 @@ func (k *KMS) source(tx *service.Tx, action string, blob []byte, name api.Opt[st
 	if name.Set {
 		return k.resolveKey(tx, action, name.V, anyForm)
 	}
+	unknown := api.Errorf(api.AccessDeniedException, ciphertextUnknownReply)
 	t := service.Target{Action: action, Account: tx.Call.Caller.Account}
 	if err := lookupKey(tx, &t, callOwner(tx), c.KeyID.String()); err != nil {
 		return t, err
 	}
+	if t.Key != nil {
+		return t, nil
+	}
+	// The key may be another account's, which may let the caller use it. Where it does not, the answer is as if there were no key.
+	owner, err := keyOwner(tx, c.KeyID.String())
+	if err != nil {
+		return t, err
+	}
+	if owner != nil {
+		t = service.Target{Action: action, Account: owner.Account, Denied: unknown}
+		if err := lookupKey(tx, &t, *owner, c.KeyID.String()); err != nil {
+			return t, err
+		}
+	}
 	if t.Key == nil {
-		t.Missing = api.Errorf(api.AccessDeniedException, ciphertextUnknownReply)
+		t = service.Target{Action: action, Account: tx.Call.Caller.Account, ARN: record.KeyARN(callOwner(tx), c.KeyID.String()), Missing: unknown, Denied: unknown}
 	}
 	return t, nil
+}
+
+// keyOwner returns whose the key of an ID is in the call's Region, nil if there is none. IDs are drawn at random, so there is one at most;
+// keys that were stored before they were listed by ID are not found.
+func keyOwner(tx *service.Tx, id string) (*record.Owner, error) {
+	prefix := record.KeyIDPrefix(tx.Call.Region, id)
+	entries, err := tx.Scan(prefix, "", 1)
+	if err != nil || len(entries) == 0 {
+		return nil, err
+	}
+	return &record.Owner{Account: strings.TrimPrefix(entries[0].Key, prefix), Region: tx.Call.Region}, nil
 }
 
 // sourceKey checks that an authorized target can decrypt: that it may be used so and, if the algorithm is symmetric, that it is

@@ -138,7 +138,7 @@ func TestGrantLife(t *testing.T) {
 		_, err := b.do(t, op, request)
 		refusal(t, name+" again", err, api.NotFoundException, "Grant ID "+id+" not found")
 	}
-	if counts := checkStore(t, b); counts["g"] != 0 || counts["i"] != 2 || counts["c"] != 1 {
+	if counts := checkStore(t, b); counts["g"] != 0 || counts["i"] != 3 || counts["c"] != 1 { // those of the key
 		t.Errorf("the store has %v", counts)
 	}
 }

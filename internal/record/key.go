@@ -143,9 +143,12 @@ func (k *Key) Weight() int {
 // KeysPrefix is the index of an account's keys in a region; what follows it is the key ID.
 func KeysPrefix(o Owner) string { return o.path("i/keys", "") }
 
-// Indexes implements Record: the list of keys and what is due.
+// KeyIDPrefix is the index of keys by their ID in a region, whosever they are; what follows it is the account.
+func KeyIDPrefix(region, id string) string { return "i/id/" + region + "/" + id + "/" }
+
+// Indexes implements Record: the list of keys, keys by their ID, and what is due.
 func (k *Key) Indexes() []string {
-	ix := []string{KeysPrefix(k.Owner) + k.ID}
+	ix := []string{KeysPrefix(k.Owner) + k.ID, KeyIDPrefix(k.Region, k.ID) + k.Account}
 	if due, ok := k.Due(); ok {
 		ix = append(ix, due.IndexKey())
 	}

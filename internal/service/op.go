@@ -36,6 +36,8 @@ type Target struct {
 	Key     *record.Key // nil if absent, or if the target is no key
 	Missing error       // what to answer if the target is absent
 	Region  string      // where the action is asked for; "" for the call's
+	// Denied is what to answer if the caller is refused, where AWS does not say by what; nil for the authorizer's own words.
+	Denied error
 	// Grant is the grant that the operation makes or retires, nil if there is none: what it says takes part in who may.
 	Grant *record.Grant
 }
