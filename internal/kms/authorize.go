@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -117,17 +118,14 @@ func conditionValues(a *service.Authorization, key string) ([]string, bool) {
 	if values, ok := resourceConditions(a.Tx, a.Target, key); ok {
 		return values, true
 	}
-	value := globalCondition(a.Tx, key)
-	if key == "aws:requestedregion" && a.Target.Region != "" {
-		value = a.Target.Region
-	}
+	value := globalCondition(a, key)
 	return []string{value}, value != ""
 }
 
 // globalCondition is the value of a condition key that every request has, "" for none: "AWS global condition context keys" of the IAM
 // user guide, and kms:CallerAccount. Whoever has no session has no aws:MultiFactorAuthPresent.
-func globalCondition(tx *service.Tx, key string) string {
-	call, who := tx.Call, tx.Call.Caller.Who()
+func globalCondition(a *service.Authorization, key string) string {
+	call, who := a.Tx.Call, a.Tx.Call.Caller.Who()
 	switch key {
 	case "kms:calleraccount", "aws:principalaccount":
 		return who.Account
@@ -137,9 +135,7 @@ func globalCondition(tx *service.Tx, key string) string {
 		}
 		return who.ARN
 	case "aws:principaltype":
-		return map[policy.Kind]string{
-			policy.Root: "Account", policy.User: "User", policy.RoleSession: "AssumedRole", policy.FederatedUser: "FederatedUser",
-		}[who.Kind]
+		return principalType(who.Kind)
 	case "aws:userid":
 		return call.Caller.PrincipalID
 	case "aws:username":
@@ -154,13 +150,28 @@ func globalCondition(tx *service.Tx, key string) string {
 	case "aws:securetransport":
 		return strconv.FormatBool(call.TLS != nil)
 	case "aws:currenttime":
-		return tx.Now.UTC().Format(time.RFC3339)
+		return a.Tx.Now.UTC().Format(time.RFC3339)
 	case "aws:epochtime":
-		return strconv.FormatInt(tx.Now.Unix(), 10)
+		return strconv.FormatInt(a.Tx.Now.Unix(), 10)
 	case "aws:useragent":
 		return call.UserAgent
 	case "aws:requestedregion":
-		return call.Region
+		return cmp.Or(a.Target.Region, call.Region)
+	}
+	return ""
+}
+
+// principalType is aws:PrincipalType, "" for a service.
+func principalType(k policy.Kind) string {
+	switch k {
+	case policy.Root:
+		return "Account"
+	case policy.User:
+		return "User"
+	case policy.RoleSession:
+		return "AssumedRole"
+	case policy.FederatedUser:
+		return "FederatedUser"
 	}
 	return ""
 }
