@@ -2,6 +2,7 @@ package kms_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -307,6 +308,45 @@ func TestDecryptAbroad(t *testing.T) {
 	}{"not shared": {who, blobs[private]}, "deleted": {who, blobs[gone]}, "its own account is silent": {silent, blobs[shared]}, "silent and deleted": {silent, blobs[gone]}} {
 		if _, err := b.as(t, try.who, "kms.Decrypt", &api.DecryptRequest{CiphertextBlob: try.blob}); err == nil || err.Code != api.AccessDeniedException || err.Message != unknown {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestGlobalConditions: a denial hits whom its condition describes, and nobody else.
+func TestGlobalConditions(t *testing.T) {
+	b := testBench(t)
+	id, _ := b.newKey(t, &api.CreateKeyRequest{})
+	her, root := person(t, ann, mayDecrypt), service.RootCaller(account, "AKIA")
+	now := b.p.Clock().Now()
+	for _, tt := range []struct {
+		who        *service.Caller
+		key, value string
+	}{
+		{her, "kms:CallerAccount", account},
+		{her, "aws:PrincipalAccount", account},
+		{her, "aws:PrincipalArn", ann},
+		{her, "aws:PrincipalType", "User"},
+		{her, "aws:userid", "AIDAann"},
+		{her, "aws:username", "ann"},
+		{her, "aws:PrincipalIsAWSService", "false"},
+		{her, "aws:ViaAWSService", "false"},
+		{her, "aws:SourceIp", "192.0.2.1"},
+		{her, "aws:SecureTransport", "false"},
+		{her, "aws:CurrentTime", now.UTC().Format(time.RFC3339)},
+		{her, "aws:EpochTime", strconv.FormatInt(now.Unix(), 10)},
+		{her, "aws:UserAgent", "test"},
+		{her, "aws:RequestedRegion", region},
+		{root, "aws:PrincipalType", "Account"},
+		{root, "aws:PrincipalArn", "arn:aws:iam::" + account + ":root"},
+		{root, "aws:userid", account},
+	} {
+		for _, value := range []string{tt.value, tt.value + "0"} {
+			deny := fmt.Sprintf(`{"Effect":"Deny","Principal":"*","Action":"kms:DescribeKey","Resource":"*","Condition":{"StringEquals":{%q:%q}}}`, tt.key, value)
+			b.run(t, "PutKeyPolicy", &api.PutKeyPolicyRequest{KeyId: str(id), Policy: str(keyPolicy(deny)), BypassPolicyLockoutSafetyCheck: api.Some(true)})
+			_, err := b.as(t, tt.who, "kms.DescribeKey", &api.DescribeKeyRequest{KeyId: str(id)})
+			if denied := err != nil && err.Code == api.AccessDeniedException; denied != (value == tt.value) || err != nil && !denied {
+				t.Errorf("%s denied where %s is %s: %v", tt.who.ARN, tt.key, value, err)
+			}
 		}
 	}
 }
