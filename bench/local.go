@@ -105,8 +105,8 @@ func (l *local) handler(dir string) (*wire.Handler, error) {
 		Pipeline: l.pipeline, KMS: targets, Guard: wire.HostGuard{}.Check, Security: security, Log: slog.New(slog.DiscardHandler),
 		Ready: l.pipeline.Healthy,
 		Authenticate: wire.Verified(sigv4.New(sigv4.Config{
-			Services: []string{"kms", "sts"}, Region: func(name string) bool { return name == region },
-			Lookup: func(_ context.Context, id string) (sigv4.Credential, error) {
+			Services: []string{"kms", "sts"}, Region: func(_, name string) bool { return name == region },
+			Lookup: func(_ context.Context, id, _ string) (sigv4.Credential, error) {
 				if id != accessKeyID {
 					return sigv4.Credential{}, sigv4.ErrUnknownAccessKey
 				}

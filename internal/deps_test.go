@@ -45,9 +45,11 @@ var allowed = map[string]string{
 	"internal/store/storetest": "internal/store",
 
 	// The pipeline, and the operations.
-	"internal/service": "internal/api internal/audit internal/authz internal/clock internal/keys internal/policy internal/record internal/store internal/throttle",
-	"internal/kms":     "internal/api internal/audit internal/authz internal/cms internal/keys internal/keywrap internal/nitro internal/policy internal/record internal/service internal/throttle internal/xaes",
-	"internal/sts":     "internal/api internal/service",
+	"internal/service":  "internal/api internal/audit internal/authz internal/clock internal/keys internal/policy internal/record internal/store internal/throttle",
+	"internal/kms":      "internal/api internal/audit internal/authz internal/cms internal/keys internal/keywrap internal/nitro internal/policy internal/record internal/service internal/throttle internal/xaes",
+	"internal/identity": "internal/api internal/audit internal/authz internal/policy internal/record internal/service",
+	"internal/iam":      "internal/api internal/audit internal/identity internal/policy internal/record internal/service",
+	"internal/sts":      "internal/api internal/service",
 
 	// The process that loads PKCS #11 modules, and what tests it.
 	"cmd/keyturn-pkcs11":            "*", // with cgo; without, it imports nothing
@@ -79,6 +81,8 @@ var banned = map[string][]string{
 	"internal/service":  {"net/http", module + "internal/store/"},
 	"internal/kms":      {"net/http", module + "internal/store/"},
 	"internal/sts":      {"net/http", module + "internal/store/"},
+	"internal/identity": {"net/http", module + "internal/store/"},
+	"internal/iam":      {"net/http", module + "internal/store/"},
 	"internal/schedule": {"net/http", module + "internal/store/"},
 	"internal/policy":   {"net/http", "os/exec"},
 	"internal/authz":    {"net/http", "os/exec"},

@@ -20,8 +20,11 @@ import (
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/check/inside"
 	"github.com/keyturn/keyturn/internal/clock"
+	"github.com/keyturn/keyturn/internal/iam"
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/keystores"
 	"github.com/keyturn/keyturn/internal/kms"
+	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/schedule"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
@@ -55,14 +58,19 @@ type appConfig struct {
 	FixedMAC []byte                                    // see seal.Options
 	KMS      kms.Config
 	Stores   *keystores.Config // what custom key stores keep their keys in; nil: nothing
-	Regions  []string
 	Checks   *serverChecks     // nil: keys are not checked
 	Quotas   *throttle.Limiter // nil: everybody may call as often as they like
 	Log      *slog.Logger
 	Now      func() time.Time // real time
 
-	Authenticate func(in *sigv4.Input, r *http.Request, service string) (*service.Caller, string, error)
-	Guard        func(r *http.Request) (int, string)
+	Regions regions
+	// Credentials are access keys beside those in the store, asked for once the data directory is locked. Nil: none.
+	Credentials func() (map[string]identity.Configured, error)
+	// Trust takes credentials that nobody has made, too; only keyturn dev does.
+	Trust bool
+	// Init opens a store that has no access keys yet.
+	Init bool
+	Guard func(r *http.Request) (int, string)
 	// Extend returns the handler in the API's place, which may pass requests on to it. Nil: the API's.
 	Extend func(*appParts) (http.Handler, error)
 	// Prepare runs before anything is served or due.
@@ -105,6 +113,15 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 			return nil, err
 		}
 	}
+	var configured map[string]identity.Configured
+	if c.Credentials != nil {
+		if configured, err = c.Credentials(); err != nil {
+			return nil, err
+		}
+	}
+	if created && len(configured) == 0 && !c.Trust && !c.Init {
+		return nil, errNoAccessKey
+	}
 	provider, err := c.Provider(created)
 	if err != nil {
 		return nil, err
@@ -128,6 +145,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		shifted = clock.NewShifted(c.Now, offset)
 		clk = shifted
 	}
+	directory := identity.NewDirectory(identity.Config{Configured: configured, RealTime: c.Now})
 	if c.Stores != nil {
 		stores, err := a.openKeyStores(*c.Stores, c.Log)
 		if err != nil {
@@ -136,9 +154,11 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		c.KMS.KeyStores = stores
 	}
 	k := kms.New(c.KMS)
+	identities := iam.New(iam.Config{Directory: directory, RealTime: c.Now})
 	a.pipeline, err = service.New(ctx, service.Config{
 		Store: sealed, Keyring: sealed.Keyring(), Clock: clk, Audit: sink, NodeID: node, Log: c.Log,
-		Authorize: k.Authorize, Quotas: c.Quotas, Exclusive: c.Dev,
+		Authorize: authorizers{"iam": directory.Authorize, "sts": directory.Authorize}.or(k.Authorize),
+		RealTime:  c.Now, Quotas: c.Quotas, Exclusive: c.Dev,
 	})
 	if err != nil {
 		return nil, err
@@ -149,6 +169,12 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		return a.pipeline.Close(ctx)
 	})
 	k.Attach(a.pipeline)
+	directory.Attach(a.pipeline)
+	if len(configured) == 0 && !c.Trust && !c.Init {
+		if err := initialized(ctx, a.pipeline); err != nil {
+			return nil, err
+		}
+	}
 	a.runner = schedule.New(a.pipeline, k, c.Log)
 	if c.Prepare != nil {
 		// What an earlier run left half done goes first.
@@ -159,7 +185,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 			return nil, err
 		}
 	}
-	onChecks := inside.Config{Regions: c.Regions}
+	onChecks := inside.Config{Regions: c.Regions.names}
 	if c.Checks != nil {
 		if err := c.Checks.open(c, a.pipeline, k.Operations()); err != nil {
 			return nil, err
@@ -167,8 +193,12 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		a.checks, onChecks.Report = c.Checks, c.Checks.report
 	}
 	a.Handler = wire.NewHandler(wire.Config{
-		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), slices.Concat(k.Extensions(), a.runner.Operations(shifted), inside.Operations(onChecks))), STS: byName(sts.Operations()),
-		Authenticate: c.Authenticate, Guard: c.Guard, Security: security, Log: c.Log,
+		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), slices.Concat(k.Extensions(), a.runner.Operations(shifted), inside.Operations(onChecks))),
+		Query: map[string]*wire.QueryService{
+			api.STSVersion: {Name: "sts", Namespace: api.STSNamespace, Operations: byName(sts.Operations())},
+			api.IAMVersion: {Name: "iam", Namespace: api.IAMNamespace, Operations: byName(identities.Operations())},
+		},
+		Authenticate: authenticate(c, directory), Guard: c.Guard, Security: security, Log: c.Log,
 		Ready: func() error { return errors.Join(sealed.Damage(), a.pipeline.Healthy()) },
 	})
 	if c.Extend != nil {
@@ -178,6 +208,59 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 	}
 	return a, nil
+}
+
+// authenticate returns how callers are found out.
+func authenticate(c appConfig, directory *identity.Directory) func(*sigv4.Input, *http.Request, string) (*service.Caller, string, error) {
+	verified := wire.Verified(sigv4.New(sigv4.Config{Services: apiServices, Region: c.Regions.signs, Lookup: credentialsOf(directory)}), c.Now)
+	if !c.Trust {
+		return verified
+	}
+	return wire.Trusting(c.Regions.first, c.Regions.signs, func(ctx context.Context, accessKeyID, sessionToken string) bool {
+		_, err := directory.Lookup(ctx, accessKeyID, sessionToken)
+		return !errors.Is(err, identity.ErrUnknown)
+	}, verified)
+}
+
+// credentialsOf is the directory as signatures are verified with.
+func credentialsOf(d *identity.Directory) func(context.Context, string, string) (sigv4.Credential, error) {
+	return func(ctx context.Context, accessKeyID, sessionToken string) (sigv4.Credential, error) {
+		c, err := d.Lookup(ctx, accessKeyID, sessionToken)
+		switch {
+		case errors.Is(err, identity.ErrUnknown):
+			return sigv4.Credential{}, sigv4.ErrUnknownAccessKey
+		case errors.Is(err, identity.ErrExpired):
+			return sigv4.Credential{}, sigv4.ErrExpiredToken
+		case err != nil:
+			return sigv4.Credential{}, err
+		}
+		return sigv4.Credential{SecretAccessKey: c.Secret, SessionToken: c.SessionToken, Subject: c.Caller}, nil
+	}
+}
+
+// authorizers decide by the service of an operation.
+type authorizers map[string]func(*service.Authorization) error
+
+// or adds what decides for all other services.
+func (m authorizers) or(others func(*service.Authorization) error) func(*service.Authorization) error {
+	return func(a *service.Authorization) error {
+		if f := m[a.Op.Service]; f != nil {
+			return f(a)
+		}
+		return others(a)
+	}
+}
+
+var errNoAccessKey = withHint(errors.New("there is no access key, so nobody could use the server"),
+	"run keyturn init with the same configuration, or put accounts into it")
+
+// initialized refuses a server that nobody could use.
+func initialized(ctx context.Context, p *service.Pipeline) error {
+	d, err := p.Record(ctx, record.DeploymentStoreKey)
+	if err == nil && d == nil {
+		err = errNoAccessKey
+	}
+	return err
 }
 
 // openStore locks the data directory and opens its engine. created: there was no store.

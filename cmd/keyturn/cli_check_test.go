@@ -423,7 +423,7 @@ func TestServerChecks(t *testing.T) {
 		return s
 	}
 	first := checks()
-	s := startDev(t, dir, func(c *appConfig) { c.Checks = first; c.Regions = first.regions })
+	s := startDev(t, dir, func(c *appConfig) { c.Checks = first; c.Regions = regionsOf(t, first.regions) })
 	kms := kmsClient(s.URL, "111122223333", "us-east-1")
 	for range 3 {
 		if _, err := kms.CreateKey(t.Context(), &awskms.CreateKeyInput{}); err != nil {
@@ -494,7 +494,7 @@ func TestServerChecks(t *testing.T) {
 		t.Errorf("the audit log, %v:\n%s", err, log)
 	}
 	second := checks()
-	s = startDev(t, dir, func(c *appConfig) { c.Checks = second; c.Regions = second.regions })
+	s = startDev(t, dir, func(c *appConfig) { c.Checks = second; c.Regions = regionsOf(t, second.regions) })
 	if page, err := list(s.URL, "111122223333", "us-east-1", &api.ListFindingsRequest{}); err != nil || len(page.Findings) != 6 {
 		t.Errorf("after a restart: %+v, %v", page, err)
 	}

@@ -13,10 +13,10 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/keyturn/keyturn/internal/authz"
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
-	"github.com/keyturn/keyturn/internal/sigv4"
 )
 
 // serverConfig is the configuration file of keyturn server. Unknown keys are errors. Paths are relative to the file.
@@ -175,8 +175,6 @@ func (c *serverConfig) check() error {
 		return errors.New("tls.certificate and tls.key are missing")
 	case (c.Seal.KeyFile == "") == (c.Seal.Passphrase == nil):
 		return errors.New("seal needs either key_file or passphrase")
-	case len(c.Accounts) == 0:
-		return errors.New("accounts is missing")
 	}
 	if c.Seal.KeyFile != "" && within(c.DataDir, c.Seal.KeyFile) {
 		return errors.New("seal.key_file must not be in data_dir: whoever gets one would have both")
@@ -244,8 +242,8 @@ func (c *serverConfig) provider(bool) (seal.Provider, error) {
 }
 
 // credentials returns the configured access keys.
-func (c *serverConfig) credentials() (map[string]sigv4.Credential, error) {
-	creds := make(map[string]sigv4.Credential)
+func (c *serverConfig) credentials() (map[string]identity.Configured, error) {
+	creds := make(map[string]identity.Configured)
 	accounts := make(map[string]bool)
 	users := make(map[string]struct { // by account and name
 		key      accessKeyConfig // the first
@@ -296,11 +294,8 @@ func (c *serverConfig) credentials() (map[string]sigv4.Credential, error) {
 			} else if len(k.Policies) > 0 || k.Boundary != "" {
 				return nil, fmt.Errorf("access key %s: the root user has no policies; name a user", k.ID)
 			}
-			creds[k.ID] = sigv4.Credential{SecretAccessKey: secret, Subject: caller}
+			creds[k.ID] = identity.Configured{Secret: secret, Caller: caller}
 		}
-	}
-	if len(creds) == 0 {
-		return nil, errors.New("accounts: there is no access key, so nobody could use the server")
 	}
 	return creds, nil
 }

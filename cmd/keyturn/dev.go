@@ -7,17 +7,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
-	"github.com/keyturn/keyturn/internal/sigv4"
 	"github.com/keyturn/keyturn/internal/wire"
 )
 
@@ -90,11 +89,11 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	tuneRuntime()
 	c := appConfig{
 		DataDir: f.dataDir, Dev: true, Log: log, Now: time.Now,
-		Guard:        wire.HostGuard{Names: f.hosts, Remote: f.allowRemote}.Check,
-		KMS:          kms.Config{HasRegion: regions.has, Attestation: enclaves},
-		Stores:       stores,
-		Regions:      regions.names,
-		Authenticate: wire.Trusting(regions.first, regions.has),
+		Guard:   wire.HostGuard{Names: f.hosts, Remote: f.allowRemote}.Check,
+		KMS:     kms.Config{HasRegion: regions.has, Attestation: enclaves},
+		Stores:  stores,
+		Regions: regions,
+		Trust:   true,
 		Provider: func(created bool) (seal.Provider, error) {
 			path := filepath.Join(f.dataDir, sealKeyFile)
 			if _, err := os.Stat(path); created && errors.Is(err, os.ErrNotExist) {
@@ -130,21 +129,9 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	}
 	defer l.Close()
 	if f.strict {
-		var verify func(*sigv4.Input, *http.Request, string) (*service.Caller, string, error)
-		c.Authenticate = func(in *sigv4.Input, r *http.Request, scope string) (*service.Caller, string, error) {
-			return verify(in, r, scope)
-		}
-		seed := c.Prepare
-		c.Prepare = func(ctx context.Context, p *service.Pipeline, k *kms.KMS) error { // the directory is locked here
-			key, err := devAccessKey(filepath.Join(f.dataDir, credentialsFile))
-			if err != nil {
-				return err
-			}
-			verify = wire.Verified(oneKey(key, regions), time.Now)
-			if seed == nil {
-				return nil
-			}
-			return seed(ctx, p, k)
+		c.Trust = false
+		c.Credentials = func() (map[string]identity.Configured, error) {
+			return devCredentials(filepath.Join(f.dataDir, credentialsFile))
 		}
 	}
 	a, err := openApp(cmd.Context(), c)
@@ -161,18 +148,13 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	return a.serve(cmd.Context(), l, wire.NewServer(a.Handler, log))
 }
 
-// oneKey verifies signatures of one access key, the root user's of wire.DevAccount.
-func oneKey(key accessKey, regions regions) *sigv4.Verifier {
-	caller := service.RootCaller(wire.DevAccount, key.id)
-	return sigv4.New(sigv4.Config{
-		Services: []string{"kms", "sts"}, Region: regions.has,
-		Lookup: func(_ context.Context, id string) (sigv4.Credential, error) {
-			if id != key.id {
-				return sigv4.Credential{}, sigv4.ErrUnknownAccessKey
-			}
-			return sigv4.Credential{SecretAccessKey: key.secret, Subject: caller}, nil
-		},
-	})
+// devCredentials is the access key of keyturn dev --strict, the root user's of wire.DevAccount. It is made if there is none.
+func devCredentials(path string) (map[string]identity.Configured, error) {
+	key, err := devAccessKey(path)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]identity.Configured{key.id: {Secret: key.secret, Caller: service.RootCaller(wire.DevAccount, key.id)}}, nil
 }
 
 func printDevBanner(cmd *cobra.Command, f devFlags, endpoint, region string) {

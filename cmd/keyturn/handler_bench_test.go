@@ -16,8 +16,8 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/seal"
-	"github.com/keyturn/keyturn/internal/wire"
 )
 
 // BenchmarkHandler is what keyturn adds to net/http for one signed Encrypt: signature, codec, policy, cryptography, audit log.
@@ -50,8 +50,11 @@ func benchHandler(b *testing.B) sender {
 	}
 	a, err := openApp(b.Context(), appConfig{
 		DataDir: dir, Dev: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		Provider:     func(bool) (seal.Provider, error) { return seal.NewKeyFile(make([]byte, 32)), nil },
-		Authenticate: wire.Verified(oneKey(key, regions), time.Now),
+		Provider: func(bool) (seal.Provider, error) { return seal.NewKeyFile(make([]byte, 32)), nil },
+		Regions:  regions,
+		Credentials: func() (map[string]identity.Configured, error) {
+			return devCredentials(filepath.Join(dir, credentialsFile))
+		},
 	})
 	if err != nil {
 		b.Fatal(err)

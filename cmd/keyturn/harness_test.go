@@ -24,6 +24,16 @@ type testServer struct {
 	stop func()
 }
 
+// regionsOf are regions of these names.
+func regionsOf(t *testing.T, names []string) regions {
+	t.Helper()
+	r, err := newRegions(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // startDev serves a keyturn dev over a data directory ("" for memory) until the test ends or stop is called.
 func startDev(t *testing.T, dir string, change ...func(*appConfig)) *testServer {
 	t.Helper()
@@ -34,9 +44,10 @@ func startDev(t *testing.T, dir string, change ...func(*appConfig)) *testServer 
 	key := make([]byte, 32)
 	c := appConfig{
 		DataDir: dir, Dev: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		Provider:     func(bool) (seal.Provider, error) { return seal.NewKeyFile(key), nil },
-		Guard:        wire.HostGuard{}.Check,
-		Authenticate: wire.Trusting(regions.first, regions.has),
+		Provider: func(bool) (seal.Provider, error) { return seal.NewKeyFile(key), nil },
+		Guard:    wire.HostGuard{}.Check,
+		Regions:  regions,
+		Trust:    true,
 	}
 	for _, f := range change {
 		f(&c)

@@ -70,7 +70,7 @@ func startProxy(t *testing.T, region string) (srv *httptest.Server, host, file s
 	t.Helper()
 	h, err := xks.NewHandler(xks.Config{
 		Backend: newKeyManager(t), Prefix: "/kms/xks/v1", Regions: []string{region}, Now: time.Now,
-		Lookup: func(_ context.Context, id string) (sigv4.Credential, error) {
+		Lookup: func(_ context.Context, id, _ string) (sigv4.Credential, error) {
 			if id != proxyKeyID {
 				return sigv4.Credential{}, sigv4.ErrUnknownAccessKey
 			}

@@ -16,6 +16,19 @@ type regions struct {
 
 func (r regions) has(name string) bool { return r.all[name] }
 
+// apiServices are the services that signatures may be for.
+var apiServices = []string{"kms", "sts", "iam"}
+
+// globalRegions are what clients sign requests to IAM for, one a partition ("AWS Identity and Access Management endpoints and quotas", AWS
+// General Reference).
+var globalRegions = []string{"us-east-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1"}
+
+// signs tells whether a signature for a service may name the region. IAM is one for all regions, so the names that clients have for its
+// home do too.
+func (r regions) signs(service, region string) bool {
+	return r.has(region) || service == "iam" && slices.Contains(globalRegions, region)
+}
+
 var regionPattern = regexp.MustCompile(`^([a-z]+-){2,3}\d+$`)
 
 // newRegions returns the list, by default of every public AWS region.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -13,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/seal"
-	"github.com/keyturn/keyturn/internal/sigv4"
 	"github.com/keyturn/keyturn/internal/wire"
 )
 
@@ -73,16 +72,6 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
 	hardenProcess(log)
 	tuneRuntime()
-	verifier := sigv4.New(sigv4.Config{
-		Services: []string{"kms", "sts"}, Region: regions.has,
-		Lookup: func(_ context.Context, id string) (sigv4.Credential, error) {
-			cred, ok := creds[id]
-			if !ok {
-				return sigv4.Credential{}, sigv4.ErrUnknownAccessKey
-			}
-			return cred, nil
-		},
-	})
 	enclaves, err := attestation(c.Enclaves)
 	if err != nil {
 		return err
@@ -102,13 +91,13 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	defer l.Close()
 	a, err := openApp(cmd.Context(), appConfig{
 		DataDir: c.DataDir, Provider: c.provider, Log: log, Now: time.Now,
-		KMS:          kms.Config{MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
-		Stores:       stores,
-		Regions:      regions.names,
-		Checks:       checks,
-		Quotas:       quotas,
-		Authenticate: wire.Verified(verifier, time.Now),
-		Extend:       extend,
+		KMS:         kms.Config{MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
+		Stores:      stores,
+		Regions:     regions,
+		Checks:      checks,
+		Quotas:      quotas,
+		Credentials: func() (map[string]identity.Configured, error) { return creds, nil },
+		Extend:      extend,
 	})
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 // TestMalformedRequests sends what no SDK would and compares status and body with AWS's.
 func TestMalformedRequests(t *testing.T) {
 	s := startDev(t, t.TempDir())
-	const json = "application/x-amz-json-1.1"
+	const json, form = "application/x-amz-json-1.1", "application/x-www-form-urlencoded"
 	for _, c := range []struct {
 		name, method, path, contentType, target, body string
 		status                                        int
@@ -53,11 +53,14 @@ func TestMalformedRequests(t *testing.T) {
 		{"reserved: metrics", "GET", "/metrics", "", "", "", 404, "not found"},
 		{"reserved: console", "GET", "/console/", "", "", "", 404, "not found"},
 		{"reserved: xks", "POST", "/kms/xks/v1/health", json, "TrentService.ListKeys", "{}", 404, "not found"},
-		{"identity", "POST", "/", "application/x-www-form-urlencoded; charset=utf-8", "", "Action=GetCallerIdentity&Version=2011-06-15", 200,
-			"<GetCallerIdentityResult><UserId>000000000000</UserId><Account>000000000000</Account><Arn>arn:aws:iam::000000000000:root</Arn></GetCallerIdentityResult>"},
-		{"identity by GET", "GET", "/?Action=GetCallerIdentity&Version=2011-06-15", "", "", "", 200, "<Account>000000000000</Account>"},
-		{"unknown action", "POST", "/", "application/x-www-form-urlencoded", "", "Action=Nonsense&Version=2011-06-15", 400, "<Code>InvalidAction</Code>"},
-		{"unknown version", "POST", "/", "application/x-www-form-urlencoded", "", "Action=GetCallerIdentity&Version=1999-01-01", 400, "<Code>InvalidAction</Code>"},
+		{"unsigned form, which a page could send", "POST", "/", form, "", "Action=GetCallerIdentity&Version=2011-06-15", 403, "<Code>MissingAuthenticationToken</Code>"},
+		{"unsigned form by GET", "GET", "/?Action=GetCallerIdentity&Version=2011-06-15", "", "", "", 403, "<Code>MissingAuthenticationToken</Code>"},
+		{"signed identity", "POST", "/", form + "; charset=utf-8", "sts", "Action=GetCallerIdentity&Version=2011-06-15", 200,
+			"<GetCallerIdentityResult><UserId>111122223333</UserId><Account>111122223333</Account><Arn>arn:aws:iam::111122223333:root</Arn></GetCallerIdentityResult>"},
+		{"signed identity by GET", "GET", "/?Action=GetCallerIdentity&Version=2011-06-15", "", "sts", "", 200, "<Account>111122223333</Account>"},
+		{"unknown action", "POST", "/", form, "sts", "Action=Nonsense&Version=2011-06-15", 400, "<Code>InvalidAction</Code>"},
+		{"unknown version", "POST", "/", form, "sts", "Action=GetCallerIdentity&Version=1999-01-01", 400, "<Code>InvalidAction</Code>"},
+		{"action of another version", "POST", "/", form, "iam", "Action=GetCallerIdentity&Version=2010-05-08", 400, "<Code>InvalidAction</Code>"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			req, err := http.NewRequest(c.method, s.URL+c.path, strings.NewReader(c.body))
@@ -67,7 +70,11 @@ func TestMalformedRequests(t *testing.T) {
 			if c.contentType != "" {
 				req.Header.Set("Content-Type", c.contentType)
 			}
-			if c.target != "" {
+			switch c.target {
+			case "":
+			case "sts", "iam": // a signature that keyturn dev does not look at
+				req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=111122223333/20260101/us-east-1/"+c.target+"/aws4_request, SignedHeaders=host, Signature=0")
+			default:
 				req.Header.Set("X-Amz-Target", c.target)
 			}
 			status, body := do(t, req)

@@ -140,7 +140,7 @@ func (c *serverConfig) proxyHandler(hasRegion func(string) bool, only bool) (fun
 	return func(a *appParts) (http.Handler, error) {
 		proxy, err := xks.NewHandler(xks.Config{
 			Backend: ekm.New(a.Pipeline, a.KMS, versionText()), Prefix: prefix, Regions: c.XKSProxy.AWSRegions, Now: time.Now,
-			Lookup: func(_ context.Context, id string) (sigv4.Credential, error) {
+			Lookup: func(_ context.Context, id, _ string) (sigv4.Credential, error) {
 				cred, ok := creds[id]
 				if !ok {
 					return sigv4.Credential{}, sigv4.ErrUnknownAccessKey

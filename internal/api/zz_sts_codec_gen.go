@@ -5,6 +5,736 @@ package api
 import "net/url"
 
 // DecodeJSON replaces v with the JSON object in data.
+func (v *AssumeRoleRequest) DecodeJSON(data []byte) error {
+	*v = AssumeRoleRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *AssumeRoleRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "RoleArn":
+			decodeStr(d, &v.RoleArn)
+		case "RoleSessionName":
+			decodeStr(d, &v.RoleSessionName)
+		case "PolicyArns":
+			decodeStructs(d, &v.PolicyArns)
+		case "Policy":
+			decodeStr(d, &v.Policy)
+		case "DurationSeconds":
+			decodeInt(d, &v.DurationSeconds)
+		case "Tags":
+			decodeStructs(d, &v.Tags)
+		case "TransitiveTagKeys":
+			decodeStrs(d, &v.TransitiveTagKeys)
+		case "ExternalId":
+			decodeStr(d, &v.ExternalId)
+		case "SerialNumber":
+			decodeStr(d, &v.SerialNumber)
+		case "TokenCode":
+			decodeStr(d, &v.TokenCode)
+		case "SourceIdentity":
+			decodeStr(d, &v.SourceIdentity)
+		case "ProvidedContexts":
+			decodeStructs(d, &v.ProvidedContexts)
+		case "MinimumSessionTokenSize":
+			decodeInt(d, &v.MinimumSessionTokenSize)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *AssumeRoleRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"RoleArn":`, v.RoleArn)
+	dst = putStr(dst, `"RoleSessionName":`, v.RoleSessionName)
+	dst = putStructs(dst, `"PolicyArns":`, v.PolicyArns)
+	dst = putStr(dst, `"Policy":`, v.Policy)
+	dst = putInt(dst, `"DurationSeconds":`, v.DurationSeconds)
+	dst = putStructs(dst, `"Tags":`, v.Tags)
+	dst = putStrs(dst, `"TransitiveTagKeys":`, v.TransitiveTagKeys)
+	dst = putStr(dst, `"ExternalId":`, v.ExternalId)
+	dst = putStr(dst, `"SerialNumber":`, v.SerialNumber)
+	dst = putStr(dst, `"TokenCode":`, v.TokenCode)
+	dst = putStr(dst, `"SourceIdentity":`, v.SourceIdentity)
+	dst = putStructs(dst, `"ProvidedContexts":`, v.ProvidedContexts)
+	dst = putInt(dst, `"MinimumSessionTokenSize":`, v.MinimumSessionTokenSize)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *AssumeRoleRequest) DecodeQuery(form url.Values) error {
+	*v = AssumeRoleRequest{}
+	return decodeQuery(form, v)
+}
+
+func (v *AssumeRoleRequest) decodeQuery(q *queryDecoder, prefix string) {
+	queryStr(q, prefix+"RoleArn", &v.RoleArn)
+	queryStr(q, prefix+"RoleSessionName", &v.RoleSessionName)
+	queryStructs(q, prefix+"PolicyArns", &v.PolicyArns)
+	queryStr(q, prefix+"Policy", &v.Policy)
+	queryInt(q, prefix+"DurationSeconds", &v.DurationSeconds)
+	queryStructs(q, prefix+"Tags", &v.Tags)
+	queryStrs(q, prefix+"TransitiveTagKeys", &v.TransitiveTagKeys)
+	queryStr(q, prefix+"ExternalId", &v.ExternalId)
+	queryStr(q, prefix+"SerialNumber", &v.SerialNumber)
+	queryStr(q, prefix+"TokenCode", &v.TokenCode)
+	queryStr(q, prefix+"SourceIdentity", &v.SourceIdentity)
+	queryStructs(q, prefix+"ProvidedContexts", &v.ProvidedContexts)
+	queryInt(q, prefix+"MinimumSessionTokenSize", &v.MinimumSessionTokenSize)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *AssumeRoleRequest) AppendXML(dst []byte) []byte {
+	dst = xmlStr(dst, "RoleArn", v.RoleArn)
+	dst = xmlStr(dst, "RoleSessionName", v.RoleSessionName)
+	dst = xmlStructs(dst, "PolicyArns", v.PolicyArns)
+	dst = xmlStr(dst, "Policy", v.Policy)
+	dst = xmlInt(dst, "DurationSeconds", v.DurationSeconds)
+	dst = xmlStructs(dst, "Tags", v.Tags)
+	dst = xmlStrs(dst, "TransitiveTagKeys", v.TransitiveTagKeys)
+	dst = xmlStr(dst, "ExternalId", v.ExternalId)
+	dst = xmlStr(dst, "SerialNumber", v.SerialNumber)
+	dst = xmlStr(dst, "TokenCode", v.TokenCode)
+	dst = xmlStr(dst, "SourceIdentity", v.SourceIdentity)
+	dst = xmlStructs(dst, "ProvidedContexts", v.ProvidedContexts)
+	dst = xmlInt(dst, "MinimumSessionTokenSize", v.MinimumSessionTokenSize)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *PolicyDescriptorType) DecodeJSON(data []byte) error {
+	*v = PolicyDescriptorType{}
+	return decodeJSON(data, v)
+}
+
+func (v *PolicyDescriptorType) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "arn":
+			decodeStr(d, &v.Arn)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *PolicyDescriptorType) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"arn":`, v.Arn)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *PolicyDescriptorType) DecodeQuery(form url.Values) error {
+	*v = PolicyDescriptorType{}
+	return decodeQuery(form, v)
+}
+
+func (v *PolicyDescriptorType) decodeQuery(q *queryDecoder, prefix string) {
+	queryStr(q, prefix+"arn", &v.Arn)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *PolicyDescriptorType) AppendXML(dst []byte) []byte {
+	dst = xmlStr(dst, "arn", v.Arn)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *StsTag) DecodeJSON(data []byte) error {
+	*v = StsTag{}
+	return decodeJSON(data, v)
+}
+
+func (v *StsTag) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Key":
+			decodeStr(d, &v.Key)
+		case "Value":
+			decodeStr(d, &v.Value)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *StsTag) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"Key":`, v.Key)
+	dst = putStr(dst, `"Value":`, v.Value)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *StsTag) DecodeQuery(form url.Values) error {
+	*v = StsTag{}
+	return decodeQuery(form, v)
+}
+
+func (v *StsTag) decodeQuery(q *queryDecoder, prefix string) {
+	queryStr(q, prefix+"Key", &v.Key)
+	queryStr(q, prefix+"Value", &v.Value)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *StsTag) AppendXML(dst []byte) []byte {
+	dst = xmlStr(dst, "Key", v.Key)
+	dst = xmlStr(dst, "Value", v.Value)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ProvidedContext) DecodeJSON(data []byte) error {
+	*v = ProvidedContext{}
+	return decodeJSON(data, v)
+}
+
+func (v *ProvidedContext) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "ProviderArn":
+			decodeStr(d, &v.ProviderArn)
+		case "ContextAssertion":
+			decodeStr(d, &v.ContextAssertion)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ProvidedContext) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"ProviderArn":`, v.ProviderArn)
+	dst = putStr(dst, `"ContextAssertion":`, v.ContextAssertion)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *ProvidedContext) DecodeQuery(form url.Values) error {
+	*v = ProvidedContext{}
+	return decodeQuery(form, v)
+}
+
+func (v *ProvidedContext) decodeQuery(q *queryDecoder, prefix string) {
+	queryStr(q, prefix+"ProviderArn", &v.ProviderArn)
+	queryStr(q, prefix+"ContextAssertion", &v.ContextAssertion)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *ProvidedContext) AppendXML(dst []byte) []byte {
+	dst = xmlStr(dst, "ProviderArn", v.ProviderArn)
+	dst = xmlStr(dst, "ContextAssertion", v.ContextAssertion)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *AssumeRoleResponse) DecodeJSON(data []byte) error {
+	*v = AssumeRoleResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *AssumeRoleResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Credentials":
+			decodeStruct(d, &v.Credentials)
+		case "AssumedRoleUser":
+			decodeStruct(d, &v.AssumedRoleUser)
+		case "PackedPolicySize":
+			decodeInt(d, &v.PackedPolicySize)
+		case "SourceIdentity":
+			decodeStr(d, &v.SourceIdentity)
+		case "SessionTokenUtilization":
+			decodeInt(d, &v.SessionTokenUtilization)
+		case "SessionTokenSize":
+			decodeInt(d, &v.SessionTokenSize)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *AssumeRoleResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Credentials":`, v.Credentials)
+	dst = putStruct(dst, `"AssumedRoleUser":`, v.AssumedRoleUser)
+	dst = putInt(dst, `"PackedPolicySize":`, v.PackedPolicySize)
+	dst = putStr(dst, `"SourceIdentity":`, v.SourceIdentity)
+	dst = putInt(dst, `"SessionTokenUtilization":`, v.SessionTokenUtilization)
+	dst = putInt(dst, `"SessionTokenSize":`, v.SessionTokenSize)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *AssumeRoleResponse) DecodeQuery(form url.Values) error {
+	*v = AssumeRoleResponse{}
+	return decodeQuery(form, v)
+}
+
+func (v *AssumeRoleResponse) decodeQuery(q *queryDecoder, prefix string) {
+	queryStruct(q, prefix+"Credentials", &v.Credentials)
+	queryStruct(q, prefix+"AssumedRoleUser", &v.AssumedRoleUser)
+	queryInt(q, prefix+"PackedPolicySize", &v.PackedPolicySize)
+	queryStr(q, prefix+"SourceIdentity", &v.SourceIdentity)
+	queryInt(q, prefix+"SessionTokenUtilization", &v.SessionTokenUtilization)
+	queryInt(q, prefix+"SessionTokenSize", &v.SessionTokenSize)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *AssumeRoleResponse) AppendXML(dst []byte) []byte {
+	dst = xmlStruct(dst, "Credentials", v.Credentials)
+	dst = xmlStruct(dst, "AssumedRoleUser", v.AssumedRoleUser)
+	dst = xmlInt(dst, "PackedPolicySize", v.PackedPolicySize)
+	dst = xmlStr(dst, "SourceIdentity", v.SourceIdentity)
+	dst = xmlInt(dst, "SessionTokenUtilization", v.SessionTokenUtilization)
+	dst = xmlInt(dst, "SessionTokenSize", v.SessionTokenSize)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *Credentials) DecodeJSON(data []byte) error {
+	*v = Credentials{}
+	return decodeJSON(data, v)
+}
+
+func (v *Credentials) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "AccessKeyId":
+			decodeStr(d, &v.AccessKeyId)
+		case "SecretAccessKey":
+			decodeStr(d, &v.SecretAccessKey)
+		case "SessionToken":
+			decodeStr(d, &v.SessionToken)
+		case "Expiration":
+			decodeTime(d, &v.Expiration)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *Credentials) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"AccessKeyId":`, v.AccessKeyId)
+	dst = putStr(dst, `"SecretAccessKey":`, v.SecretAccessKey)
+	dst = putStr(dst, `"SessionToken":`, v.SessionToken)
+	dst = putTime(dst, `"Expiration":`, v.Expiration)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *Credentials) DecodeQuery(form url.Values) error {
+	*v = Credentials{}
+	return decodeQuery(form, v)
+}
+
+func (v *Credentials) decodeQuery(q *queryDecoder, prefix string) {
+	queryStr(q, prefix+"AccessKeyId", &v.AccessKeyId)
+	queryStr(q, prefix+"SecretAccessKey", &v.SecretAccessKey)
+	queryStr(q, prefix+"SessionToken", &v.SessionToken)
+	queryTime(q, prefix+"Expiration", &v.Expiration)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *Credentials) AppendXML(dst []byte) []byte {
+	dst = xmlStr(dst, "AccessKeyId", v.AccessKeyId)
+	dst = xmlStr(dst, "SecretAccessKey", v.SecretAccessKey)
+	dst = xmlStr(dst, "SessionToken", v.SessionToken)
+	dst = xmlTime(dst, "Expiration", v.Expiration)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *AssumedRoleUser) DecodeJSON(data []byte) error {
+	*v = AssumedRoleUser{}
+	return decodeJSON(data, v)
+}
+
+func (v *AssumedRoleUser) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "AssumedRoleId":
+			decodeStr(d, &v.AssumedRoleId)
+		case "Arn":
+			decodeStr(d, &v.Arn)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *AssumedRoleUser) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"AssumedRoleId":`, v.AssumedRoleId)
+	dst = putStr(dst, `"Arn":`, v.Arn)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *AssumedRoleUser) DecodeQuery(form url.Values) error {
+	*v = AssumedRoleUser{}
+	return decodeQuery(form, v)
+}
+
+func (v *AssumedRoleUser) decodeQuery(q *queryDecoder, prefix string) {
+	queryStr(q, prefix+"AssumedRoleId", &v.AssumedRoleId)
+	queryStr(q, prefix+"Arn", &v.Arn)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *AssumedRoleUser) AppendXML(dst []byte) []byte {
+	dst = xmlStr(dst, "AssumedRoleId", v.AssumedRoleId)
+	dst = xmlStr(dst, "Arn", v.Arn)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *AssumeRoleWithWebIdentityRequest) DecodeJSON(data []byte) error {
+	*v = AssumeRoleWithWebIdentityRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *AssumeRoleWithWebIdentityRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "RoleArn":
+			decodeStr(d, &v.RoleArn)
+		case "RoleSessionName":
+			decodeStr(d, &v.RoleSessionName)
+		case "WebIdentityToken":
+			decodeStr(d, &v.WebIdentityToken)
+		case "ProviderId":
+			decodeStr(d, &v.ProviderId)
+		case "PolicyArns":
+			decodeStructs(d, &v.PolicyArns)
+		case "Policy":
+			decodeStr(d, &v.Policy)
+		case "DurationSeconds":
+			decodeInt(d, &v.DurationSeconds)
+		case "MinimumSessionTokenSize":
+			decodeInt(d, &v.MinimumSessionTokenSize)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *AssumeRoleWithWebIdentityRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"RoleArn":`, v.RoleArn)
+	dst = putStr(dst, `"RoleSessionName":`, v.RoleSessionName)
+	dst = putStr(dst, `"WebIdentityToken":`, v.WebIdentityToken)
+	dst = putStr(dst, `"ProviderId":`, v.ProviderId)
+	dst = putStructs(dst, `"PolicyArns":`, v.PolicyArns)
+	dst = putStr(dst, `"Policy":`, v.Policy)
+	dst = putInt(dst, `"DurationSeconds":`, v.DurationSeconds)
+	dst = putInt(dst, `"MinimumSessionTokenSize":`, v.MinimumSessionTokenSize)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *AssumeRoleWithWebIdentityRequest) DecodeQuery(form url.Values) error {
+	*v = AssumeRoleWithWebIdentityRequest{}
+	return decodeQuery(form, v)
+}
+
+func (v *AssumeRoleWithWebIdentityRequest) decodeQuery(q *queryDecoder, prefix string) {
+	queryStr(q, prefix+"RoleArn", &v.RoleArn)
+	queryStr(q, prefix+"RoleSessionName", &v.RoleSessionName)
+	queryStr(q, prefix+"WebIdentityToken", &v.WebIdentityToken)
+	queryStr(q, prefix+"ProviderId", &v.ProviderId)
+	queryStructs(q, prefix+"PolicyArns", &v.PolicyArns)
+	queryStr(q, prefix+"Policy", &v.Policy)
+	queryInt(q, prefix+"DurationSeconds", &v.DurationSeconds)
+	queryInt(q, prefix+"MinimumSessionTokenSize", &v.MinimumSessionTokenSize)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *AssumeRoleWithWebIdentityRequest) AppendXML(dst []byte) []byte {
+	dst = xmlStr(dst, "RoleArn", v.RoleArn)
+	dst = xmlStr(dst, "RoleSessionName", v.RoleSessionName)
+	dst = xmlStr(dst, "WebIdentityToken", v.WebIdentityToken)
+	dst = xmlStr(dst, "ProviderId", v.ProviderId)
+	dst = xmlStructs(dst, "PolicyArns", v.PolicyArns)
+	dst = xmlStr(dst, "Policy", v.Policy)
+	dst = xmlInt(dst, "DurationSeconds", v.DurationSeconds)
+	dst = xmlInt(dst, "MinimumSessionTokenSize", v.MinimumSessionTokenSize)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *AssumeRoleWithWebIdentityResponse) DecodeJSON(data []byte) error {
+	*v = AssumeRoleWithWebIdentityResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *AssumeRoleWithWebIdentityResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Credentials":
+			decodeStruct(d, &v.Credentials)
+		case "SubjectFromWebIdentityToken":
+			decodeStr(d, &v.SubjectFromWebIdentityToken)
+		case "AssumedRoleUser":
+			decodeStruct(d, &v.AssumedRoleUser)
+		case "PackedPolicySize":
+			decodeInt(d, &v.PackedPolicySize)
+		case "Provider":
+			decodeStr(d, &v.Provider)
+		case "Audience":
+			decodeStr(d, &v.Audience)
+		case "SourceIdentity":
+			decodeStr(d, &v.SourceIdentity)
+		case "SessionTokenUtilization":
+			decodeInt(d, &v.SessionTokenUtilization)
+		case "SessionTokenSize":
+			decodeInt(d, &v.SessionTokenSize)
+		case "TrustedIdentityPropagationContext":
+			decodeStruct(d, &v.TrustedIdentityPropagationContext)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *AssumeRoleWithWebIdentityResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Credentials":`, v.Credentials)
+	dst = putStr(dst, `"SubjectFromWebIdentityToken":`, v.SubjectFromWebIdentityToken)
+	dst = putStruct(dst, `"AssumedRoleUser":`, v.AssumedRoleUser)
+	dst = putInt(dst, `"PackedPolicySize":`, v.PackedPolicySize)
+	dst = putStr(dst, `"Provider":`, v.Provider)
+	dst = putStr(dst, `"Audience":`, v.Audience)
+	dst = putStr(dst, `"SourceIdentity":`, v.SourceIdentity)
+	dst = putInt(dst, `"SessionTokenUtilization":`, v.SessionTokenUtilization)
+	dst = putInt(dst, `"SessionTokenSize":`, v.SessionTokenSize)
+	dst = putStruct(dst, `"TrustedIdentityPropagationContext":`, v.TrustedIdentityPropagationContext)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *AssumeRoleWithWebIdentityResponse) DecodeQuery(form url.Values) error {
+	*v = AssumeRoleWithWebIdentityResponse{}
+	return decodeQuery(form, v)
+}
+
+func (v *AssumeRoleWithWebIdentityResponse) decodeQuery(q *queryDecoder, prefix string) {
+	queryStruct(q, prefix+"Credentials", &v.Credentials)
+	queryStr(q, prefix+"SubjectFromWebIdentityToken", &v.SubjectFromWebIdentityToken)
+	queryStruct(q, prefix+"AssumedRoleUser", &v.AssumedRoleUser)
+	queryInt(q, prefix+"PackedPolicySize", &v.PackedPolicySize)
+	queryStr(q, prefix+"Provider", &v.Provider)
+	queryStr(q, prefix+"Audience", &v.Audience)
+	queryStr(q, prefix+"SourceIdentity", &v.SourceIdentity)
+	queryInt(q, prefix+"SessionTokenUtilization", &v.SessionTokenUtilization)
+	queryInt(q, prefix+"SessionTokenSize", &v.SessionTokenSize)
+	queryStruct(q, prefix+"TrustedIdentityPropagationContext", &v.TrustedIdentityPropagationContext)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *AssumeRoleWithWebIdentityResponse) AppendXML(dst []byte) []byte {
+	dst = xmlStruct(dst, "Credentials", v.Credentials)
+	dst = xmlStr(dst, "SubjectFromWebIdentityToken", v.SubjectFromWebIdentityToken)
+	dst = xmlStruct(dst, "AssumedRoleUser", v.AssumedRoleUser)
+	dst = xmlInt(dst, "PackedPolicySize", v.PackedPolicySize)
+	dst = xmlStr(dst, "Provider", v.Provider)
+	dst = xmlStr(dst, "Audience", v.Audience)
+	dst = xmlStr(dst, "SourceIdentity", v.SourceIdentity)
+	dst = xmlInt(dst, "SessionTokenUtilization", v.SessionTokenUtilization)
+	dst = xmlInt(dst, "SessionTokenSize", v.SessionTokenSize)
+	dst = xmlStruct(dst, "TrustedIdentityPropagationContext", v.TrustedIdentityPropagationContext)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *TrustedIdentityPropagationContext) DecodeJSON(data []byte) error {
+	*v = TrustedIdentityPropagationContext{}
+	return decodeJSON(data, v)
+}
+
+func (v *TrustedIdentityPropagationContext) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "OriginIdentity":
+			decodeStruct(d, &v.OriginIdentity)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *TrustedIdentityPropagationContext) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"OriginIdentity":`, v.OriginIdentity)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *TrustedIdentityPropagationContext) DecodeQuery(form url.Values) error {
+	*v = TrustedIdentityPropagationContext{}
+	return decodeQuery(form, v)
+}
+
+func (v *TrustedIdentityPropagationContext) decodeQuery(q *queryDecoder, prefix string) {
+	queryStruct(q, prefix+"OriginIdentity", &v.OriginIdentity)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *TrustedIdentityPropagationContext) AppendXML(dst []byte) []byte {
+	dst = xmlStruct(dst, "OriginIdentity", v.OriginIdentity)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *OriginIdentity) DecodeJSON(data []byte) error {
+	*v = OriginIdentity{}
+	return decodeJSON(data, v)
+}
+
+func (v *OriginIdentity) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Subject":
+			decodeStr(d, &v.Subject)
+		case "SubjectType":
+			decodeStr(d, &v.SubjectType)
+		case "Issuer":
+			decodeStr(d, &v.Issuer)
+		case "FederatedProviderArn":
+			decodeStr(d, &v.FederatedProviderArn)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *OriginIdentity) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"Subject":`, v.Subject)
+	dst = putStr(dst, `"SubjectType":`, v.SubjectType)
+	dst = putStr(dst, `"Issuer":`, v.Issuer)
+	dst = putStr(dst, `"FederatedProviderArn":`, v.FederatedProviderArn)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *OriginIdentity) DecodeQuery(form url.Values) error {
+	*v = OriginIdentity{}
+	return decodeQuery(form, v)
+}
+
+func (v *OriginIdentity) decodeQuery(q *queryDecoder, prefix string) {
+	queryStr(q, prefix+"Subject", &v.Subject)
+	queryStr(q, prefix+"SubjectType", &v.SubjectType)
+	queryStr(q, prefix+"Issuer", &v.Issuer)
+	queryStr(q, prefix+"FederatedProviderArn", &v.FederatedProviderArn)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *OriginIdentity) AppendXML(dst []byte) []byte {
+	dst = xmlStr(dst, "Subject", v.Subject)
+	dst = xmlStr(dst, "SubjectType", v.SubjectType)
+	dst = xmlStr(dst, "Issuer", v.Issuer)
+	dst = xmlStr(dst, "FederatedProviderArn", v.FederatedProviderArn)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetAccessKeyInfoRequest) DecodeJSON(data []byte) error {
+	*v = GetAccessKeyInfoRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetAccessKeyInfoRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "AccessKeyId":
+			decodeStr(d, &v.AccessKeyId)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetAccessKeyInfoRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"AccessKeyId":`, v.AccessKeyId)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *GetAccessKeyInfoRequest) DecodeQuery(form url.Values) error {
+	*v = GetAccessKeyInfoRequest{}
+	return decodeQuery(form, v)
+}
+
+func (v *GetAccessKeyInfoRequest) decodeQuery(q *queryDecoder, prefix string) {
+	queryStr(q, prefix+"AccessKeyId", &v.AccessKeyId)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *GetAccessKeyInfoRequest) AppendXML(dst []byte) []byte {
+	dst = xmlStr(dst, "AccessKeyId", v.AccessKeyId)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetAccessKeyInfoResponse) DecodeJSON(data []byte) error {
+	*v = GetAccessKeyInfoResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetAccessKeyInfoResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Account":
+			decodeStr(d, &v.Account)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetAccessKeyInfoResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"Account":`, v.Account)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *GetAccessKeyInfoResponse) DecodeQuery(form url.Values) error {
+	*v = GetAccessKeyInfoResponse{}
+	return decodeQuery(form, v)
+}
+
+func (v *GetAccessKeyInfoResponse) decodeQuery(q *queryDecoder, prefix string) {
+	queryStr(q, prefix+"Account", &v.Account)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *GetAccessKeyInfoResponse) AppendXML(dst []byte) []byte {
+	dst = xmlStr(dst, "Account", v.Account)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
 func (v *GetCallerIdentityRequest) DecodeJSON(data []byte) error {
 	*v = GetCallerIdentityRequest{}
 	return decodeJSON(data, v)
@@ -83,5 +813,110 @@ func (v *GetCallerIdentityResponse) AppendXML(dst []byte) []byte {
 	dst = xmlStr(dst, "UserId", v.UserId)
 	dst = xmlStr(dst, "Account", v.Account)
 	dst = xmlStr(dst, "Arn", v.Arn)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetSessionTokenRequest) DecodeJSON(data []byte) error {
+	*v = GetSessionTokenRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetSessionTokenRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "DurationSeconds":
+			decodeInt(d, &v.DurationSeconds)
+		case "SerialNumber":
+			decodeStr(d, &v.SerialNumber)
+		case "TokenCode":
+			decodeStr(d, &v.TokenCode)
+		case "MinimumSessionTokenSize":
+			decodeInt(d, &v.MinimumSessionTokenSize)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetSessionTokenRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putInt(dst, `"DurationSeconds":`, v.DurationSeconds)
+	dst = putStr(dst, `"SerialNumber":`, v.SerialNumber)
+	dst = putStr(dst, `"TokenCode":`, v.TokenCode)
+	dst = putInt(dst, `"MinimumSessionTokenSize":`, v.MinimumSessionTokenSize)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *GetSessionTokenRequest) DecodeQuery(form url.Values) error {
+	*v = GetSessionTokenRequest{}
+	return decodeQuery(form, v)
+}
+
+func (v *GetSessionTokenRequest) decodeQuery(q *queryDecoder, prefix string) {
+	queryInt(q, prefix+"DurationSeconds", &v.DurationSeconds)
+	queryStr(q, prefix+"SerialNumber", &v.SerialNumber)
+	queryStr(q, prefix+"TokenCode", &v.TokenCode)
+	queryInt(q, prefix+"MinimumSessionTokenSize", &v.MinimumSessionTokenSize)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *GetSessionTokenRequest) AppendXML(dst []byte) []byte {
+	dst = xmlInt(dst, "DurationSeconds", v.DurationSeconds)
+	dst = xmlStr(dst, "SerialNumber", v.SerialNumber)
+	dst = xmlStr(dst, "TokenCode", v.TokenCode)
+	dst = xmlInt(dst, "MinimumSessionTokenSize", v.MinimumSessionTokenSize)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetSessionTokenResponse) DecodeJSON(data []byte) error {
+	*v = GetSessionTokenResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetSessionTokenResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Credentials":
+			decodeStruct(d, &v.Credentials)
+		case "SessionTokenUtilization":
+			decodeInt(d, &v.SessionTokenUtilization)
+		case "SessionTokenSize":
+			decodeInt(d, &v.SessionTokenSize)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetSessionTokenResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Credentials":`, v.Credentials)
+	dst = putInt(dst, `"SessionTokenUtilization":`, v.SessionTokenUtilization)
+	dst = putInt(dst, `"SessionTokenSize":`, v.SessionTokenSize)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *GetSessionTokenResponse) DecodeQuery(form url.Values) error {
+	*v = GetSessionTokenResponse{}
+	return decodeQuery(form, v)
+}
+
+func (v *GetSessionTokenResponse) decodeQuery(q *queryDecoder, prefix string) {
+	queryStruct(q, prefix+"Credentials", &v.Credentials)
+	queryInt(q, prefix+"SessionTokenUtilization", &v.SessionTokenUtilization)
+	queryInt(q, prefix+"SessionTokenSize", &v.SessionTokenSize)
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *GetSessionTokenResponse) AppendXML(dst []byte) []byte {
+	dst = xmlStruct(dst, "Credentials", v.Credentials)
+	dst = xmlInt(dst, "SessionTokenUtilization", v.SessionTokenUtilization)
+	dst = xmlInt(dst, "SessionTokenSize", v.SessionTokenSize)
 	return dst
 }

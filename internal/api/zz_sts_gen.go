@@ -2,6 +2,115 @@
 
 package api
 
+import "time"
+
+// AssumeRoleRequest is the input of AssumeRole.
+type AssumeRoleRequest struct {
+	RoleArn                 Opt[string] // required
+	RoleSessionName         Opt[string] // required
+	PolicyArns              []PolicyDescriptorType
+	Policy                  Opt[string]
+	DurationSeconds         Opt[int64]
+	Tags                    []StsTag
+	TransitiveTagKeys       []string
+	ExternalId              Opt[string]
+	SerialNumber            Opt[string]
+	TokenCode               Opt[string]
+	SourceIdentity          Opt[string]
+	ProvidedContexts        []ProvidedContext
+	MinimumSessionTokenSize Opt[int64]
+}
+
+// PolicyDescriptorType is a structure of the sts model.
+type PolicyDescriptorType struct {
+	Arn Opt[string]
+}
+
+// StsTag is a structure of the sts model.
+type StsTag struct {
+	Key   Opt[string] // required
+	Value Opt[string] // required
+}
+
+// ProvidedContext is a structure of the sts model.
+type ProvidedContext struct {
+	ProviderArn      Opt[string]
+	ContextAssertion Opt[string]
+}
+
+// AssumeRoleResponse is the output of AssumeRole.
+type AssumeRoleResponse struct {
+	Credentials             *Credentials
+	AssumedRoleUser         *AssumedRoleUser
+	PackedPolicySize        Opt[int64]
+	SourceIdentity          Opt[string]
+	SessionTokenUtilization Opt[int64]
+	SessionTokenSize        Opt[int64]
+}
+
+// Credentials is a structure of the sts model.
+type Credentials struct {
+	AccessKeyId     Opt[string]    // required
+	SecretAccessKey Opt[string]    // required, sensitive
+	SessionToken    Opt[string]    // required
+	Expiration      Opt[time.Time] // required
+}
+
+// AssumedRoleUser is a structure of the sts model.
+type AssumedRoleUser struct {
+	AssumedRoleId Opt[string] // required
+	Arn           Opt[string] // required
+}
+
+// AssumeRoleWithWebIdentityRequest is the input of AssumeRoleWithWebIdentity.
+type AssumeRoleWithWebIdentityRequest struct {
+	RoleArn                 Opt[string] // required
+	RoleSessionName         Opt[string] // required
+	WebIdentityToken        Opt[string] // required, sensitive
+	ProviderId              Opt[string]
+	PolicyArns              []PolicyDescriptorType
+	Policy                  Opt[string]
+	DurationSeconds         Opt[int64]
+	MinimumSessionTokenSize Opt[int64]
+}
+
+// AssumeRoleWithWebIdentityResponse is the output of AssumeRoleWithWebIdentity.
+type AssumeRoleWithWebIdentityResponse struct {
+	Credentials                       *Credentials
+	SubjectFromWebIdentityToken       Opt[string]
+	AssumedRoleUser                   *AssumedRoleUser
+	PackedPolicySize                  Opt[int64]
+	Provider                          Opt[string]
+	Audience                          Opt[string]
+	SourceIdentity                    Opt[string]
+	SessionTokenUtilization           Opt[int64]
+	SessionTokenSize                  Opt[int64]
+	TrustedIdentityPropagationContext *TrustedIdentityPropagationContext // sensitive
+}
+
+// TrustedIdentityPropagationContext is a structure of the sts model.
+type TrustedIdentityPropagationContext struct {
+	OriginIdentity *OriginIdentity
+}
+
+// OriginIdentity is a structure of the sts model.
+type OriginIdentity struct {
+	Subject              Opt[string] // sensitive
+	SubjectType          Opt[string] // sensitive
+	Issuer               Opt[string] // sensitive
+	FederatedProviderArn Opt[string]
+}
+
+// GetAccessKeyInfoRequest is the input of GetAccessKeyInfo.
+type GetAccessKeyInfoRequest struct {
+	AccessKeyId Opt[string] // required
+}
+
+// GetAccessKeyInfoResponse is the output of GetAccessKeyInfo.
+type GetAccessKeyInfoResponse struct {
+	Account Opt[string]
+}
+
 // GetCallerIdentityRequest is the input of GetCallerIdentity.
 type GetCallerIdentityRequest struct {
 }
@@ -11,6 +120,21 @@ type GetCallerIdentityResponse struct {
 	UserId  Opt[string]
 	Account Opt[string]
 	Arn     Opt[string]
+}
+
+// GetSessionTokenRequest is the input of GetSessionToken.
+type GetSessionTokenRequest struct {
+	DurationSeconds         Opt[int64]
+	SerialNumber            Opt[string]
+	TokenCode               Opt[string]
+	MinimumSessionTokenSize Opt[int64]
+}
+
+// GetSessionTokenResponse is the output of GetSessionToken.
+type GetSessionTokenResponse struct {
+	Credentials             *Credentials
+	SessionTokenUtilization Opt[int64]
+	SessionTokenSize        Opt[int64]
 }
 
 // Constants of the sts model.
@@ -23,10 +147,42 @@ const (
 func STSOperations() []Operation {
 	return []Operation{
 		{
+			Service: "sts", Target: "AssumeRole", Name: "AssumeRole",
+			NewInput:     func() Request { return new(AssumeRoleRequest) },
+			NewOutput:    func() Response { return new(AssumeRoleResponse) },
+			HasOutput:    true,
+			Errors:       []ErrorCode{MalformedPolicyDocument, PackedPolicyTooLarge, RegionDisabledException, InvalidContextAssertion},
+			CrossAccount: true,
+			Permissions:  []Permission{{Action: "sts:AssumeRole", In: "trust policy"}},
+		},
+		{
+			Service: "sts", Target: "AssumeRoleWithWebIdentity", Name: "AssumeRoleWithWebIdentity",
+			NewInput:     func() Request { return new(AssumeRoleWithWebIdentityRequest) },
+			NewOutput:    func() Response { return new(AssumeRoleWithWebIdentityResponse) },
+			HasOutput:    true,
+			Errors:       []ErrorCode{MalformedPolicyDocument, PackedPolicyTooLarge, IDPRejectedClaim, IDPCommunicationError, InvalidIdentityToken, RegionDisabledException},
+			CrossAccount: true,
+			Permissions:  []Permission{{Action: "sts:AssumeRoleWithWebIdentity", In: "trust policy"}},
+		},
+		{
+			Service: "sts", Target: "GetAccessKeyInfo", Name: "GetAccessKeyInfo",
+			NewInput:    func() Request { return new(GetAccessKeyInfoRequest) },
+			NewOutput:   func() Response { return new(GetAccessKeyInfoResponse) },
+			HasOutput:   true,
+			Permissions: []Permission{{Action: "sts:GetAccessKeyInfo", In: "IAM policy"}},
+		},
+		{
 			Service: "sts", Target: "GetCallerIdentity", Name: "GetCallerIdentity",
 			NewInput:  func() Request { return new(GetCallerIdentityRequest) },
 			NewOutput: func() Response { return new(GetCallerIdentityResponse) },
 			HasOutput: true,
+		},
+		{
+			Service: "sts", Target: "GetSessionToken", Name: "GetSessionToken",
+			NewInput:  func() Request { return new(GetSessionTokenRequest) },
+			NewOutput: func() Response { return new(GetSessionTokenResponse) },
+			HasOutput: true,
+			Errors:    []ErrorCode{RegionDisabledException},
 		},
 	}
 }

@@ -2,8 +2,97 @@
 
 package api
 
+import "regexp"
+
+var (
+	ruleStsArnType                            = rule{min: Some[int64](20), max: Some[int64](2048), pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u0085\\u00A0-\\uD7FF\\uE000-\\uFFFD\\u10000-\\u10FFFF]+", re: regexp.MustCompile("^(?:[\\x{0009}\\x{000A}\\x{000D}\\x{0020}-\\x{007E}\\x{0085}\\x{00A0}-\\x{D7FF}\\x{E000}-\\x{FFFD}\\x{10000}-\\x{10FFFF}]+)$")}
+	ruleRoleSessionNameType                   = rule{min: Some[int64](2), max: Some[int64](64), pattern: "[\\w+=,.@-]*", re: regexp.MustCompile("^(?:[\\w+=,.@-]*)$")}
+	ruleUnrestrictedSessionPolicyDocumentType = rule{min: Some[int64](1), pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", re: regexp.MustCompile("^(?:[\\x{0009}\\x{000A}\\x{000D}\\x{0020}-\\x{00FF}]+)$")}
+	ruleRoleDurationSecondsType               = rule{min: Some[int64](900), max: Some[int64](43200)}
+	ruleTagListType                           = rule{max: Some[int64](50)}
+	ruleStsTagKeyType                         = rule{min: Some[int64](1), max: Some[int64](128), pattern: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+", re: regexp.MustCompile("^(?:[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+)$")}
+	ruleStsTagValueType                       = rule{min: Some[int64](0), max: Some[int64](256), pattern: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*", re: regexp.MustCompile("^(?:[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)$")}
+	ruleTagKeyListType                        = rule{max: Some[int64](50)}
+	ruleExternalIdType                        = rule{min: Some[int64](2), max: Some[int64](1224), pattern: "[\\w+=,.@:\\/-]*", re: regexp.MustCompile("^(?:[\\w+=,.@:\\/-]*)$")}
+	ruleSerialNumberType                      = rule{min: Some[int64](9), max: Some[int64](256), pattern: "[\\w+=/:,.@-]*", re: regexp.MustCompile("^(?:[\\w+=/:,.@-]*)$")}
+	ruleTokenCodeType                         = rule{min: Some[int64](6), max: Some[int64](6), pattern: "[\\d]*", re: regexp.MustCompile("^(?:[\\d]*)$")}
+	ruleSourceIdentityType                    = rule{min: Some[int64](2), max: Some[int64](256), pattern: "[\\w+=,.@-]*", re: regexp.MustCompile("^(?:[\\w+=,.@-]*)$")}
+	ruleProvidedContextsListType              = rule{min: Some[int64](1), max: Some[int64](5)}
+	ruleContextAssertionType                  = rule{min: Some[int64](4), max: Some[int64](3072)}
+	ruleMinimumSessionTokenSizeType           = rule{min: Some[int64](0), max: Some[int64](4096)}
+	ruleAccessKeyIdType                       = rule{min: Some[int64](16), max: Some[int64](128), pattern: "[\\w]*", re: regexp.MustCompile("^(?:[\\w]*)$")}
+	ruleClientTokenType                       = rule{min: Some[int64](4), max: Some[int64](20000), sensitive: true}
+	ruleUrlType                               = rule{min: Some[int64](4), max: Some[int64](2048)}
+	ruleSessionPolicyDocumentType             = rule{min: Some[int64](1), max: Some[int64](2048), pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", re: regexp.MustCompile("^(?:[\\x{0009}\\x{000A}\\x{000D}\\x{0020}-\\x{00FF}]+)$")}
+	ruleDurationSecondsType                   = rule{min: Some[int64](900), max: Some[int64](129600)}
+)
+
+// Validate checks v against the sts model; the error is an *Error with code ValidationException.
+func (v *AssumeRoleRequest) Validate() error { return validate(v) }
+
+func (v *AssumeRoleRequest) validate(c *validator) {
+	c.checkStr("roleArn", true, v.RoleArn, &ruleStsArnType)
+	c.checkStr("roleSessionName", true, v.RoleSessionName, &ruleRoleSessionNameType)
+	checkStructs(c, "policyArns", false, v.PolicyArns, nil, nil)
+	c.checkStr("policy", false, v.Policy, &ruleUnrestrictedSessionPolicyDocumentType)
+	c.checkInt("durationSeconds", false, v.DurationSeconds, &ruleRoleDurationSecondsType)
+	checkStructs(c, "tags", false, v.Tags, &ruleTagListType, nil)
+	c.checkStrs("transitiveTagKeys", false, v.TransitiveTagKeys, &ruleTagKeyListType, &ruleStsTagKeyType)
+	c.checkStr("externalId", false, v.ExternalId, &ruleExternalIdType)
+	c.checkStr("serialNumber", false, v.SerialNumber, &ruleSerialNumberType)
+	c.checkStr("tokenCode", false, v.TokenCode, &ruleTokenCodeType)
+	c.checkStr("sourceIdentity", false, v.SourceIdentity, &ruleSourceIdentityType)
+	checkStructs(c, "providedContexts", false, v.ProvidedContexts, &ruleProvidedContextsListType, nil)
+	c.checkInt("minimumSessionTokenSize", false, v.MinimumSessionTokenSize, &ruleMinimumSessionTokenSizeType)
+}
+
+func (v *PolicyDescriptorType) validate(c *validator) {
+	c.checkStr("arn", false, v.Arn, &ruleStsArnType)
+}
+
+func (v *StsTag) validate(c *validator) {
+	c.checkStr("key", true, v.Key, &ruleStsTagKeyType)
+	c.checkStr("value", true, v.Value, &ruleStsTagValueType)
+}
+
+func (v *ProvidedContext) validate(c *validator) {
+	c.checkStr("providerArn", false, v.ProviderArn, &ruleStsArnType)
+	c.checkStr("contextAssertion", false, v.ContextAssertion, &ruleContextAssertionType)
+}
+
+// Validate checks v against the sts model; the error is an *Error with code ValidationException.
+func (v *AssumeRoleWithWebIdentityRequest) Validate() error { return validate(v) }
+
+func (v *AssumeRoleWithWebIdentityRequest) validate(c *validator) {
+	c.checkStr("roleArn", true, v.RoleArn, &ruleStsArnType)
+	c.checkStr("roleSessionName", true, v.RoleSessionName, &ruleRoleSessionNameType)
+	c.checkStr("webIdentityToken", true, v.WebIdentityToken, &ruleClientTokenType)
+	c.checkStr("providerId", false, v.ProviderId, &ruleUrlType)
+	checkStructs(c, "policyArns", false, v.PolicyArns, nil, nil)
+	c.checkStr("policy", false, v.Policy, &ruleSessionPolicyDocumentType)
+	c.checkInt("durationSeconds", false, v.DurationSeconds, &ruleRoleDurationSecondsType)
+	c.checkInt("minimumSessionTokenSize", false, v.MinimumSessionTokenSize, &ruleMinimumSessionTokenSizeType)
+}
+
+// Validate checks v against the sts model; the error is an *Error with code ValidationException.
+func (v *GetAccessKeyInfoRequest) Validate() error { return validate(v) }
+
+func (v *GetAccessKeyInfoRequest) validate(c *validator) {
+	c.checkStr("accessKeyId", true, v.AccessKeyId, &ruleAccessKeyIdType)
+}
+
 // Validate checks v against the sts model; the error is an *Error with code ValidationException.
 func (v *GetCallerIdentityRequest) Validate() error { return validate(v) }
 
 func (v *GetCallerIdentityRequest) validate(c *validator) {
+}
+
+// Validate checks v against the sts model; the error is an *Error with code ValidationException.
+func (v *GetSessionTokenRequest) Validate() error { return validate(v) }
+
+func (v *GetSessionTokenRequest) validate(c *validator) {
+	c.checkInt("durationSeconds", false, v.DurationSeconds, &ruleDurationSecondsType)
+	c.checkStr("serialNumber", false, v.SerialNumber, &ruleSerialNumberType)
+	c.checkStr("tokenCode", false, v.TokenCode, &ruleTokenCodeType)
+	c.checkInt("minimumSessionTokenSize", false, v.MinimumSessionTokenSize, &ruleMinimumSessionTokenSizeType)
 }

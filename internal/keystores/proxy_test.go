@@ -102,7 +102,7 @@ func withProxy(t *testing.T, m *manager, change func(*Proxies)) (*Stores, *recor
 	t.Helper()
 	h, err := xks.NewHandler(xks.Config{
 		Backend: m, Prefix: uriPath, Regions: []string{region}, Now: time.Now, NoDecryptCheck: true,
-		Lookup: func(_ context.Context, id string) (sigv4.Credential, error) {
+		Lookup: func(_ context.Context, id, _ string) (sigv4.Credential, error) {
 			if id != accessKeyID {
 				return sigv4.Credential{}, sigv4.ErrUnknownAccessKey
 			}

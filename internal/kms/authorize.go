@@ -1,11 +1,7 @@
 package kms
 
 import (
-	"cmp"
-	"net/netip"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/authz"
@@ -31,7 +27,7 @@ func (k *KMS) decide(a *service.Authorization) (authz.Decision, error) {
 	if a.Target.Account != a.Tx.Call.Caller.Account && !k.abroad[a.Target.Action] {
 		return authz.Decision{By: authz.ResourcePolicy, CrossAccount: true}, nil // whatever a key policy says
 	}
-	q := question(a)
+	q := a.Question(resourceValues)
 	// Aliases are the account's: ListAliases takes an IAM policy, and none of a key's.
 	if key := a.Target.Key; key != nil && a.Target.Action != "kms:ListAliases" {
 		p, err := k.policies.of(key.Owner, key.Policy)
@@ -83,97 +79,9 @@ func (k *KMS) granted(a *service.Authorization) (bool, error) {
 	return g != nil, err
 }
 
-// question is what a caller asks of a target, without what its resource says.
-func question(a *service.Authorization) *authz.Question {
-	caller := a.Tx.Call.Caller
-	return &authz.Question{
-		Who: caller.Who(), Identity: caller.Identity, Action: a.Target.Action, Resource: a.Target.ARN, ResourceAccount: a.Target.Account,
-		Value: valuesOnce(a),
-	}
-}
-
-// valuesOnce returns conditionValues that works out each key once, however often policies name it.
-func valuesOnce(a *service.Authorization) func(key string) ([]string, bool) {
-	var known map[string][]string
-	return func(key string) ([]string, bool) {
-		values, ok := known[key]
-		if !ok {
-			if v, present := conditionValues(a, key); present {
-				values = v
-			}
-			if known == nil {
-				known = make(map[string][]string, 4)
-			}
-			known[key] = values
-		}
-		return values, len(values) > 0
-	}
-}
-
-// conditionValues returns a request's values of a condition key: those of the operation, of the target, and of the request as such.
-func conditionValues(a *service.Authorization, key string) ([]string, bool) {
-	if values, ok := a.Cond(key); ok {
-		return values, true
-	}
-	if values, ok := resourceConditions(a.Tx, a.Target, key); ok {
-		return values, true
-	}
-	value := globalCondition(a, key)
-	return []string{value}, value != ""
-}
-
-// globalCondition is the value of a condition key that every request has, "" for none: "AWS global condition context keys" of the IAM
-// user guide, and kms:CallerAccount. Whoever has no session has no aws:MultiFactorAuthPresent.
-func globalCondition(a *service.Authorization, key string) string {
-	call, who := a.Tx.Call, a.Tx.Call.Caller.Who()
-	switch key {
-	case "kms:calleraccount", "aws:principalaccount":
-		return who.Account
-	case "aws:principalarn":
-		if who.Kind == policy.RoleSession {
-			return who.Role
-		}
-		return who.ARN
-	case "aws:principaltype":
-		return principalType(who.Kind)
-	case "aws:userid":
-		return call.Caller.PrincipalID
-	case "aws:username":
-		return call.Caller.UserName
-	case "aws:principalisawsservice", "aws:viaawsservice":
-		return "false"
-	case "aws:sourceip":
-		if _, err := netip.ParseAddr(call.SourceIP); err != nil {
-			return ""
-		}
-		return call.SourceIP
-	case "aws:securetransport":
-		return strconv.FormatBool(call.TLS != nil)
-	case "aws:currenttime":
-		return a.Tx.Now.UTC().Format(time.RFC3339)
-	case "aws:epochtime":
-		return strconv.FormatInt(a.Tx.Now.Unix(), 10)
-	case "aws:useragent":
-		return call.UserAgent
-	case "aws:requestedregion":
-		return cmp.Or(a.Target.Region, call.Region)
-	}
-	return ""
-}
-
-// principalType is aws:PrincipalType, "" for a service.
-func principalType(k policy.Kind) string {
-	switch k {
-	case policy.Root:
-		return "Account"
-	case policy.User:
-		return "User"
-	case policy.RoleSession:
-		return "AssumedRole"
-	case policy.FederatedUser:
-		return "FederatedUser"
-	}
-	return ""
+// resourceValues are the values of condition keys that a target has, for service.Authorization.Question.
+func resourceValues(a *service.Authorization, key string) ([]string, bool) {
+	return resourceConditions(a.Tx, a.Target, key)
 }
 
 // keepsHold refuses a key policy that does not let its maker change it again, by itself or through IAM policies of the account ("lockout
@@ -189,7 +97,7 @@ func (k *KMS) keepsHold(tx *service.Tx, key *record.Key, bypass api.Opt[bool]) e
 	a := &service.Authorization{Tx: tx, Target: &service.Target{Action: "kms:PutKeyPolicy", Account: key.Account, ARN: key.ARN(), Key: key}}
 	out := p.Evaluate(&policy.Request{
 		Who: tx.Call.Caller.Who(), Action: a.Target.Action, Resource: a.Target.ARN,
-		Value: valuesOnce(a),
+		Value: a.Question(resourceValues).Value,
 	})
 	if err := tx.Failed(); err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/keyturn/keyturn/internal/api"
-	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 )
@@ -18,50 +17,14 @@ import (
 // kms:ExpirationModel are absent, as the page's examples with the Null operator need it. Keys of the caller and of the connection
 // (kms:CallerAccount, kms:ViaService, most of aws:) are not the operations' to know.
 
-// condition is one condition key that an operation has values for. Without any, the key is absent from the request.
-type condition[Q any] struct {
-	name   string // as AWS writes it; a * at its end stands for what a policy names there
-	values func(tx *service.Tx, q *Q, t *service.Target, rest string) []string
-}
-
-// conditions are those of one operation.
-type conditions[Q any] []condition[Q]
-
-// names is for service.Def.CondKeys.
-func (c conditions[Q]) names() []string {
-	names := make([]string, len(c))
-	for i := range c {
-		names[i] = c[i].name
-	}
-	return names
-}
-
-// cond is for service.Def.Cond.
-func (c conditions[Q]) cond() func(*service.Tx, *Q, *service.Target, string) ([]string, bool) {
-	lower := make([]string, len(c))
-	for i := range c {
-		lower[i] = strings.ToLower(c[i].name)
-	}
-	return func(tx *service.Tx, q *Q, t *service.Target, key string) ([]string, bool) {
-		for i, name := range lower {
-			rest := ""
-			if prefix, ok := strings.CutSuffix(name, "*"); ok {
-				if rest, ok = strings.CutPrefix(key, prefix); !ok {
-					continue
-				}
-			} else if key != name {
-				continue
-			}
-			values := c[i].values(tx, q, t, rest)
-			return values, len(values) > 0
-		}
-		return nil, false
-	}
-}
+type (
+	condition[Q any]  = service.Condition[Q]
+	conditions[Q any] = service.Conditions[Q]
+)
 
 // text is a condition key with one value, that of a member; "" makes it absent.
 func text[Q any, T ~string](name string, of func(*Q) T) condition[Q] {
-	return condition[Q]{name, func(_ *service.Tx, q *Q, _ *service.Target, _ string) []string { return single(string(of(q))) }}
+	return condition[Q]{Name: name, Values: func(_ *service.Tx, q *Q, _ *service.Target, _ string) []string { return single(string(of(q))) }}
 }
 
 // number is a condition key with one value that every request of the operation has.
@@ -115,35 +78,21 @@ func symmetricAlgorithm[Q any]() condition[Q] {
 // policy's operator decides.
 func contextConditions[Q any](of func(*Q, *service.Target) map[string]string) conditions[Q] {
 	return conditions[Q]{
-		{"kms:EncryptionContext:*", func(_ *service.Tx, q *Q, t *service.Target, rest string) []string {
-			return folded(maps.All(of(q, t)), rest)
+		{Name: "kms:EncryptionContext:*", Values: func(_ *service.Tx, q *Q, t *service.Target, rest string) []string {
+			return service.Folded(maps.All(of(q, t)), rest)
 		}},
-		{"kms:EncryptionContextKeys", func(_ *service.Tx, q *Q, t *service.Target, _ string) []string {
+		{Name: "kms:EncryptionContextKeys", Values: func(_ *service.Tx, q *Q, t *service.Target, _ string) []string {
 			return slices.Sorted(maps.Keys(of(q, t)))
 		}},
 	}
-}
-
-// folded returns the values of those pairs whose name differs from the wanted one in case at most. Of several, an order by chance must
-// not decide, so all are returned, sorted.
-func folded(pairs func(func(name, value string) bool), wanted string) []string {
-	wanted = policy.FoldKey(wanted)
-	var values []string
-	for name, value := range pairs {
-		if policy.FoldKey(name) == wanted {
-			values = append(values, value)
-		}
-	}
-	slices.Sort(values)
-	return values
 }
 
 // tagConditions are those of the tags that a request brings: aws:RequestTag/NAME, where the case of NAME does not count, and aws:TagKeys
 // ("Controlling access to AWS resources using tags", IAM User Guide).
 func tagConditions[Q any](of func(*Q) []api.Tag) conditions[Q] {
 	return conditions[Q]{
-		{"aws:RequestTag/*", func(_ *service.Tx, q *Q, _ *service.Target, rest string) []string {
-			return folded(func(yield func(name, value string) bool) {
+		{Name: "aws:RequestTag/*", Values: func(_ *service.Tx, q *Q, _ *service.Target, rest string) []string {
+			return service.Folded(func(yield func(name, value string) bool) {
 				for _, tag := range of(q) {
 					if !yield(tag.TagKey.V, tag.TagValue.V) {
 						return
@@ -151,7 +100,7 @@ func tagConditions[Q any](of func(*Q) []api.Tag) conditions[Q] {
 				}
 			}, rest)
 		}},
-		{"aws:TagKeys", func(_ *service.Tx, q *Q, _ *service.Target, _ string) []string {
+		{Name: "aws:TagKeys", Values: func(_ *service.Tx, q *Q, _ *service.Target, _ string) []string {
 			var names []string
 			for _, tag := range of(q) {
 				names = append(names, tag.TagKey.V)
@@ -193,7 +142,7 @@ func multiRegionKeyType(k *record.Key) string {
 func newKeyConditions[Q any](of func(*service.Tx, *Q, *service.Target) *record.Key) conditions[Q] {
 	var list conditions[Q]
 	for _, p := range keyProperties {
-		list = append(list, condition[Q]{p.name, func(tx *service.Tx, q *Q, t *service.Target, _ string) []string {
+		list = append(list, condition[Q]{Name: p.name, Values: func(tx *service.Tx, q *Q, t *service.Target, _ string) []string {
 			k := of(tx, q, t)
 			if k == nil {
 				return nil
@@ -225,7 +174,7 @@ func keyConditions(tx *service.Tx, k *record.Key, key string) []string {
 		}
 	}
 	if name, ok := strings.CutPrefix(key, resourceTagPrefix); ok {
-		return folded(func(yield func(name, value string) bool) {
+		return service.Folded(func(yield func(name, value string) bool) {
 			for _, tag := range k.Tags {
 				if !yield(tag.Key, tag.Value) {
 					return

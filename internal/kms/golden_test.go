@@ -18,6 +18,8 @@ import (
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/check/inside"
+	"github.com/keyturn/keyturn/internal/iam"
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/sts"
@@ -37,7 +39,7 @@ func everyOperation(t *testing.T) (ops []*service.Op, requests []any) {
 		}
 		ops, requests = append(ops, op), append(requests, req)
 	}
-	for _, list := range [][]*service.Op{b.kms.Operations(), b.kms.Extensions(), b.runner.Operations(b.clock), inside.Operations(inside.Config{}), sts.Operations()} {
+	for _, list := range [][]*service.Op{b.kms.Operations(), b.kms.Extensions(), b.runner.Operations(b.clock), inside.Operations(inside.Config{}), sts.Operations(), iam.New(iam.Config{Directory: identity.NewDirectory(identity.Config{})}).Operations()} {
 		for _, op := range list {
 			add(op, op.NewRequest())
 		}
@@ -103,7 +105,7 @@ func audited(t *testing.T, op *service.Op, req any) (names []string, line []byte
 // TestOperations keeps the table of operations: any change of what exists, is authorized or recorded shows in a diff.
 func TestOperations(t *testing.T) {
 	errorsOf := map[string][]string{}
-	for _, list := range [][]api.Operation{api.KMSOperations(), api.KeyturnOperations(), api.STSOperations()} {
+	for _, list := range [][]api.Operation{api.KMSOperations(), api.KeyturnOperations(), api.STSOperations(), api.IAMOperations()} {
 		for _, m := range list {
 			for _, e := range m.Errors {
 				errorsOf[m.Service+"."+m.Name] = append(errorsOf[m.Service+"."+m.Name], string(e))

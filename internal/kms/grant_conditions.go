@@ -20,7 +20,7 @@ func createGrantConditions() conditions[api.CreateGrantRequest] {
 		conditions[request]{
 			text("kms:GranteePrincipal", func(q *request) string { return q.GranteePrincipal.V }),
 			text("kms:RetiringPrincipal", func(q *request) string { return q.RetiringPrincipal.V }),
-			{"kms:GrantOperations", func(_ *service.Tx, q *request, _ *service.Target, _ string) []string {
+			{Name: "kms:GrantOperations", Values: func(_ *service.Tx, q *request, _ *service.Target, _ string) []string {
 				names := make([]string, len(q.Operations))
 				for i, op := range q.Operations {
 					names[i] = string(op)

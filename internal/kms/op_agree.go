@@ -21,7 +21,7 @@ func (k *KMS) deriveSharedSecret() *service.Op {
 	return service.Def[api.DeriveSharedSecretRequest, api.DeriveSharedSecretResponse]{
 		Name: "DeriveSharedSecret", Kind: service.Crypto,
 		Actions: []string{"kms:DeriveSharedSecret"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:DeriveSharedSecret", anyForm, func(q *api.DeriveSharedSecretRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.DeriveSharedSecretRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -78,7 +78,7 @@ func (k *KMS) encapsulate() *service.Op {
 	return service.Def[api.EncapsulateRequest, api.EncapsulateResponse]{
 		Name: "Encapsulate", Kind: service.Crypto,
 		Actions: []string{"kms:Encapsulate"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:Encapsulate", anyForm, func(q *api.EncapsulateRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.EncapsulateRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -115,7 +115,7 @@ func (k *KMS) decapsulate() *service.Op {
 	return service.Def[api.DecapsulateRequest, api.DecapsulateResponse]{
 		Name: "Decapsulate", Kind: service.Crypto,
 		Actions: []string{"kms:Decapsulate"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:Decapsulate", anyForm, func(q *api.DecapsulateRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.DecapsulateRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)

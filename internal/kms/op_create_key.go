@@ -24,7 +24,7 @@ func (k *KMS) createKey() *service.Op {
 	return service.Def[api.CreateKeyRequest, api.CreateKeyResponse]{
 		Name: "CreateKey", Kind: service.Change,
 		Actions: []string{"kms:CreateKey", "kms:TagResource"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: func(tx *service.Tx, q *api.CreateKeyRequest) ([]service.Target, error) {
 			account := tx.Call.Caller.Account
 			targets := []service.Target{{Action: "kms:CreateKey", Account: account, ARN: "*"}}

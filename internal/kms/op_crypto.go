@@ -21,7 +21,7 @@ func (k *KMS) encrypt() *service.Op {
 	return service.Def[api.EncryptRequest, api.EncryptResponse]{
 		Name: "Encrypt", Kind: service.Crypto,
 		Actions: []string{"kms:Encrypt"},
-		Cond:    conds.cond(), CondKeys: conds.names(), Context: context,
+		Cond:    conds.Cond(), CondKeys: conds.Names(), Context: context,
 		Resolve: one(k, "kms:Encrypt", anyForm, func(q *api.EncryptRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.EncryptRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -60,7 +60,7 @@ func (k *KMS) decrypt() *service.Op {
 	return service.Def[api.DecryptRequest, api.DecryptResponse]{
 		Name: "Decrypt", Kind: service.Crypto,
 		Actions: []string{"kms:Decrypt"},
-		Cond:    conds.cond(), CondKeys: conds.names(), Context: context,
+		Cond:    conds.Cond(), CondKeys: conds.Names(), Context: context,
 		Resolve: func(tx *service.Tx, q *api.DecryptRequest) ([]service.Target, error) {
 			needed, err := ciphertextNeeded(q.CiphertextBlob, q.DryRun, q.DryRunModifiers, q.KeyId, "keyId")
 			if err != nil {
@@ -123,19 +123,19 @@ func reEncryptConditions() conditions[api.ReEncryptRequest] {
 	type request = api.ReEncryptRequest
 	return slices.Concat(
 		conditions[request]{
-			{"kms:RequestAlias", func(_ *service.Tx, q *request, t *service.Target, _ string) []string {
+			{Name: "kms:RequestAlias", Values: func(_ *service.Tx, q *request, t *service.Target, _ string) []string {
 				if t.Action == reEncryptFrom {
 					return single(aliasName(q.SourceKeyId.V))
 				}
 				return single(aliasName(q.DestinationKeyId.V))
 			}},
-			{"kms:EncryptionAlgorithm", func(_ *service.Tx, q *request, t *service.Target, _ string) []string {
+			{Name: "kms:EncryptionAlgorithm", Values: func(_ *service.Tx, q *request, t *service.Target, _ string) []string {
 				if t.Action == reEncryptFrom {
 					return single(encryption("", q.SourceEncryptionAlgorithm).algorithm)
 				}
 				return single(encryption("", q.DestinationEncryptionAlgorithm).algorithm)
 			}},
-			{"kms:ReEncryptOnSameKey", func(tx *service.Tx, _ *request, _ *service.Target, _ string) []string {
+			{Name: "kms:ReEncryptOnSameKey", Values: func(tx *service.Tx, _ *request, _ *service.Target, _ string) []string {
 				return single(strconv.FormatBool(onSameKey(tx.Targets)))
 			}},
 		},
@@ -156,7 +156,7 @@ func (k *KMS) reEncrypt() *service.Op {
 	return service.Def[api.ReEncryptRequest, api.ReEncryptResponse]{
 		Name: "ReEncrypt", Kind: service.Crypto,
 		Actions: []string{reEncryptFrom, reEncryptTo},
-		Cond:    conds.cond(), CondKeys: conds.names(), Context: reEncryptContext,
+		Cond:    conds.Cond(), CondKeys: conds.Names(), Context: reEncryptContext,
 		Resolve: func(tx *service.Tx, q *api.ReEncryptRequest) ([]service.Target, error) {
 			needed, err := ciphertextNeeded(q.CiphertextBlob, q.DryRun, q.DryRunModifiers, q.SourceKeyId, "sourceKeyId")
 			if err != nil {

@@ -38,7 +38,7 @@ func (k *KMS) generateDataKey() *service.Op {
 	return service.Def[api.GenerateDataKeyRequest, api.GenerateDataKeyResponse]{
 		Name: "GenerateDataKey", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateDataKey"},
-		Cond:    conds.cond(), CondKeys: conds.names(), Context: context,
+		Cond:    conds.Cond(), CondKeys: conds.Names(), Context: context,
 		Resolve: one(k, "kms:GenerateDataKey", anyForm, func(q *api.GenerateDataKeyRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GenerateDataKeyRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -97,7 +97,7 @@ func (k *KMS) generateDataKeyWithoutPlaintext() *service.Op {
 	return service.Def[api.GenerateDataKeyWithoutPlaintextRequest, api.GenerateDataKeyWithoutPlaintextResponse]{
 		Name: "GenerateDataKeyWithoutPlaintext", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateDataKeyWithoutPlaintext"},
-		Cond:    conds.cond(), CondKeys: conds.names(), Context: context,
+		Cond:    conds.Cond(), CondKeys: conds.Names(), Context: context,
 		Resolve: one(k, "kms:GenerateDataKeyWithoutPlaintext", anyForm, func(q *api.GenerateDataKeyWithoutPlaintextRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GenerateDataKeyWithoutPlaintextRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -184,7 +184,7 @@ func (k *KMS) generateDataKeyPair() *service.Op {
 	return service.Def[api.GenerateDataKeyPairRequest, api.GenerateDataKeyPairResponse]{
 		Name: "GenerateDataKeyPair", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateDataKeyPair"},
-		Cond:    conds.cond(), CondKeys: conds.names(), Context: context,
+		Cond:    conds.Cond(), CondKeys: conds.Names(), Context: context,
 		Resolve: one(k, "kms:GenerateDataKeyPair", anyForm, func(q *api.GenerateDataKeyPairRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GenerateDataKeyPairRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -244,7 +244,7 @@ func (k *KMS) generateDataKeyPairWithoutPlaintext() *service.Op {
 	return service.Def[api.GenerateDataKeyPairWithoutPlaintextRequest, api.GenerateDataKeyPairWithoutPlaintextResponse]{
 		Name: "GenerateDataKeyPairWithoutPlaintext", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateDataKeyPairWithoutPlaintext"},
-		Cond:    conds.cond(), CondKeys: conds.names(), Context: context,
+		Cond:    conds.Cond(), CondKeys: conds.Names(), Context: context,
 		Resolve: one(k, "kms:GenerateDataKeyPairWithoutPlaintext", anyForm, func(q *api.GenerateDataKeyPairWithoutPlaintextRequest) string {
 			return q.KeyId.V
 		}),
@@ -289,7 +289,7 @@ func (k *KMS) generateRandom() *service.Op {
 	return service.Def[api.GenerateRandomRequest, api.GenerateRandomResponse]{
 		Name: "GenerateRandom", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateRandom"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Audit: func(q *api.GenerateRandomRequest, p *audit.Params) {
 			integer(p, "numberOfBytes", q.NumberOfBytes)
 			str(p, "customKeyStoreId", q.CustomKeyStoreId)

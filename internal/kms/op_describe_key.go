@@ -17,7 +17,7 @@ func (k *KMS) describeKey() *service.Op {
 	return service.Def[api.DescribeKeyRequest, api.DescribeKeyResponse]{
 		Name: "DescribeKey", Kind: service.Read,
 		Actions: []string{"kms:DescribeKey"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:DescribeKey", anyForm, name),
 		Audit:   auditKeyID(name),
 		Tokens:  func(q *api.DescribeKeyRequest) []string { return q.GrantTokens },

@@ -108,7 +108,7 @@ func (k *KMS) externalEncrypt() *service.Op {
 	return service.Def[ExternalEncryptRequest, ExternalCiphertext]{
 		Name: "Encrypt", Kind: service.Crypto,
 		Actions: []string{"kms:Encrypt"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:Encrypt", idOrARN, func(q *ExternalEncryptRequest) string { return q.KeyID }),
 		Audit:   func(q *ExternalEncryptRequest, p *audit.Params) { auditExternal(&q.ExternalKeyRequest, p) },
 		Plan: func(tx *service.Tx, q *ExternalEncryptRequest, targets []service.Target) (*ExternalCiphertext, error) {
@@ -143,7 +143,7 @@ func (k *KMS) externalDecrypt() *service.Op {
 	return service.Def[ExternalDecryptRequest, ExternalPlaintext]{
 		Name: "Decrypt", Kind: service.Crypto,
 		Actions: []string{"kms:Decrypt"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:Decrypt", idOrARN, func(q *ExternalDecryptRequest) string { return q.KeyID }),
 		Audit:   func(q *ExternalDecryptRequest, p *audit.Params) { auditExternal(&q.ExternalKeyRequest, p) },
 		Plan: func(tx *service.Tx, q *ExternalDecryptRequest, targets []service.Target) (*ExternalPlaintext, error) {

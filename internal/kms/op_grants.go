@@ -21,7 +21,7 @@ func (k *KMS) createGrant() *service.Op {
 	return service.Def[api.CreateGrantRequest, createGrantResponse]{
 		Name: "CreateGrant", Kind: service.Change,
 		Actions: []string{action},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Check: checkCreateGrant,
 		Resolve: func(tx *service.Tx, q *api.CreateGrantRequest) ([]service.Target, error) {
 			t, err := k.resolveKey(tx, action, q.KeyId.V, idOrARN)

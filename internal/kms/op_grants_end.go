@@ -33,7 +33,7 @@ func (k *KMS) revokeGrant() *service.Op {
 	return service.Def[api.RevokeGrantRequest, service.None]{
 		Name: "RevokeGrant", Kind: service.Change,
 		Actions: []string{"kms:RevokeGrant"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: func(tx *service.Tx, q *api.RevokeGrantRequest) ([]service.Target, error) {
 			t, err := k.resolveKey(tx, "kms:RevokeGrant", q.KeyId.V, idOrARN)
 			if err == nil {

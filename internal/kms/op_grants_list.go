@@ -14,7 +14,7 @@ func (k *KMS) listGrants() *service.Op {
 	return service.Def[api.ListGrantsRequest, api.ListGrantsResponse]{
 		Name: "ListGrants", Kind: service.Read,
 		Actions: []string{"kms:ListGrants"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:ListGrants", idOrARN, func(q *api.ListGrantsRequest) string { return q.KeyId.V }),
 		Check: func(q *api.ListGrantsRequest) error {
 			if q.GranteePrincipal.Set && q.GranteeServicePrincipal.Set {

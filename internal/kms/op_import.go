@@ -19,7 +19,7 @@ func (k *KMS) getParametersForImport() *service.Op {
 	return service.Def[api.GetParametersForImportRequest, api.GetParametersForImportResponse]{
 		Name: "GetParametersForImport", Kind: service.Crypto,
 		Actions: []string{"kms:GetParametersForImport"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:GetParametersForImport", idOrARN, func(q *api.GetParametersForImportRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GetParametersForImportRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -72,7 +72,7 @@ func (k *KMS) importKeyMaterial() *service.Op {
 	return service.Def[api.ImportKeyMaterialRequest, api.ImportKeyMaterialResponse]{
 		Name: "ImportKeyMaterial", Kind: service.Change,
 		Actions: []string{"kms:ImportKeyMaterial"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:ImportKeyMaterial", idOrARN, func(q *api.ImportKeyMaterialRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.ImportKeyMaterialRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)

@@ -30,7 +30,7 @@ func (k *KMS) disableKey() *service.Op {
 	return service.Def[api.DisableKeyRequest, service.None]{
 		Name: "DisableKey", Kind: service.Change,
 		Actions: []string{"kms:DisableKey"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:DisableKey", idOrARN, name),
 		Audit:   auditKeyID(name),
 		Plan: func(tx *service.Tx, _ *api.DisableKeyRequest, targets []service.Target) (*service.None, error) {
@@ -66,7 +66,7 @@ func (k *KMS) scheduleKeyDeletion() *service.Op {
 	return service.Def[api.ScheduleKeyDeletionRequest, api.ScheduleKeyDeletionResponse]{
 		Name: "ScheduleKeyDeletion", Kind: service.Change,
 		Actions: []string{"kms:ScheduleKeyDeletion"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:ScheduleKeyDeletion", idOrARN, func(q *api.ScheduleKeyDeletionRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.ScheduleKeyDeletionRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)

@@ -20,7 +20,7 @@ func (k *KMS) generateMac() *service.Op {
 	return service.Def[api.GenerateMacRequest, api.GenerateMacResponse]{
 		Name: "GenerateMac", Kind: service.Crypto,
 		Actions: []string{"kms:GenerateMac"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:GenerateMac", anyForm, func(q *api.GenerateMacRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.GenerateMacRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -52,7 +52,7 @@ func (k *KMS) verifyMac() *service.Op {
 	return service.Def[api.VerifyMacRequest, api.VerifyMacResponse]{
 		Name: "VerifyMac", Kind: service.Crypto,
 		Actions: []string{"kms:VerifyMac"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:VerifyMac", anyForm, func(q *api.VerifyMacRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.VerifyMacRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)

@@ -12,13 +12,13 @@ import (
 func (k *KMS) replicateKey() *service.Op {
 	conds := slices.Concat(
 		conditions[api.ReplicateKeyRequest]{
-			{"kms:ReplicaRegion", func(_ *service.Tx, q *api.ReplicateKeyRequest, t *service.Target, _ string) []string {
+			{Name: "kms:ReplicaRegion", Values: func(_ *service.Tx, q *api.ReplicateKeyRequest, t *service.Target, _ string) []string {
 				if t.Action != "kms:ReplicateKey" {
 					return nil
 				}
 				return single(q.ReplicaRegion.V)
 			}},
-			{"kms:BypassPolicyLockoutSafetyCheck", func(_ *service.Tx, q *api.ReplicateKeyRequest, t *service.Target, _ string) []string {
+			{Name: "kms:BypassPolicyLockoutSafetyCheck", Values: func(_ *service.Tx, q *api.ReplicateKeyRequest, t *service.Target, _ string) []string {
 				if t.Action == "kms:ReplicateKey" {
 					return nil // it is a parameter of the CreateKey in the replica's Region
 				}
@@ -31,7 +31,7 @@ func (k *KMS) replicateKey() *service.Op {
 	return service.Def[api.ReplicateKeyRequest, api.ReplicateKeyResponse]{
 		Name: "ReplicateKey", Kind: service.Change,
 		Actions: []string{"kms:ReplicateKey", "kms:CreateKey", "kms:TagResource"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: func(tx *service.Tx, q *api.ReplicateKeyRequest) ([]service.Target, error) {
 			t, err := k.resolveKey(tx, "kms:ReplicateKey", q.KeyId.V, idOrARN)
 			if err != nil {
@@ -169,7 +169,7 @@ func (k *KMS) updatePrimaryRegion() *service.Op {
 	return service.Def[api.UpdatePrimaryRegionRequest, service.None]{
 		Name: "UpdatePrimaryRegion", Kind: service.Change,
 		Actions: []string{"kms:UpdatePrimaryRegion"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: func(tx *service.Tx, q *api.UpdatePrimaryRegionRequest) ([]service.Target, error) {
 			t, err := k.resolveKey(tx, "kms:UpdatePrimaryRegion", q.KeyId.V, idOrARN)
 			targets := []service.Target{t}

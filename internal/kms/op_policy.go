@@ -45,7 +45,7 @@ func (k *KMS) putKeyPolicy() *service.Op {
 	return service.Def[api.PutKeyPolicyRequest, service.None]{
 		Name: "PutKeyPolicy", Kind: service.Change,
 		Actions: []string{"kms:PutKeyPolicy"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:PutKeyPolicy", idOrARN, func(q *api.PutKeyPolicyRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.PutKeyPolicyRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)

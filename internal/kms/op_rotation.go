@@ -17,7 +17,7 @@ func (k *KMS) enableKeyRotation() *service.Op {
 	return service.Def[api.EnableKeyRotationRequest, service.None]{
 		Name: "EnableKeyRotation", Kind: service.Change,
 		Actions: []string{"kms:EnableKeyRotation"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:EnableKeyRotation", idOrARN, func(q *api.EnableKeyRotationRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.EnableKeyRotationRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)

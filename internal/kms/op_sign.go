@@ -43,7 +43,7 @@ func (k *KMS) sign() *service.Op {
 	return service.Def[api.SignRequest, api.SignResponse]{
 		Name: "Sign", Kind: service.Crypto,
 		Actions: []string{"kms:Sign"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:Sign", anyForm, func(q *api.SignRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.SignRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -81,7 +81,7 @@ func (k *KMS) verify() *service.Op {
 	return service.Def[api.VerifyRequest, api.VerifyResponse]{
 		Name: "Verify", Kind: service.Crypto,
 		Actions: []string{"kms:Verify"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:Verify", anyForm, func(q *api.VerifyRequest) string { return q.KeyId.V }),
 		Audit: func(q *api.VerifyRequest, p *audit.Params) {
 			str(p, "keyId", q.KeyId)
@@ -117,7 +117,7 @@ func (k *KMS) getPublicKey() *service.Op {
 	return service.Def[api.GetPublicKeyRequest, api.GetPublicKeyResponse]{
 		Name: "GetPublicKey", Kind: service.Crypto,
 		Actions: []string{"kms:GetPublicKey"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:GetPublicKey", anyForm, name),
 		Audit:   auditKeyID(name),
 		Tokens:  func(q *api.GetPublicKeyRequest) []string { return q.GrantTokens },

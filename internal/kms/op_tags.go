@@ -49,7 +49,7 @@ func (k *KMS) tagResource() *service.Op {
 	return service.Def[api.TagResourceRequest, service.None]{
 		Name: "TagResource", Kind: service.Change,
 		Actions: []string{"kms:TagResource"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:TagResource", idOrARN, func(q *api.TagResourceRequest) string { return q.KeyId.V }),
 		Check:   countBound(func(q *api.TagResourceRequest) int { return len(q.Tags) }),
 		Audit: func(q *api.TagResourceRequest, p *audit.Params) {
@@ -64,14 +64,14 @@ func (k *KMS) tagResource() *service.Op {
 
 func (k *KMS) untagResource() *service.Op {
 	conds := conditions[api.UntagResourceRequest]{
-		{"aws:TagKeys", func(_ *service.Tx, q *api.UntagResourceRequest, _ *service.Target, _ string) []string {
+		{Name: "aws:TagKeys", Values: func(_ *service.Tx, q *api.UntagResourceRequest, _ *service.Target, _ string) []string {
 			return q.TagKeys
 		}},
 	}
 	return service.Def[api.UntagResourceRequest, service.None]{
 		Name: "UntagResource", Kind: service.Change,
 		Actions: []string{"kms:UntagResource"},
-		Cond:    conds.cond(), CondKeys: conds.names(),
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
 		Resolve: one(k, "kms:UntagResource", idOrARN, func(q *api.UntagResourceRequest) string { return q.KeyId.V }),
 		Check:   countBound(func(q *api.UntagResourceRequest) int { return len(q.TagKeys) }),
 		Audit: func(q *api.UntagResourceRequest, p *audit.Params) {

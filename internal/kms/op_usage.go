@@ -24,7 +24,7 @@ func trackingStart(tx *service.Tx, k *record.Key) (time.Time, error) {
 // trailingDays is kms:TrailingDaysWithoutKeyUsage: the whole days since the key was last used, or, if it was not, since it is known not
 // to be ("AWS KMS condition keys", AWS KMS Developer Guide). Uses of the last seconds may not have been written down yet.
 func trailingDays[Q any]() condition[Q] {
-	return condition[Q]{"kms:TrailingDaysWithoutKeyUsage", func(tx *service.Tx, _ *Q, t *service.Target, _ string) []string {
+	return condition[Q]{Name: "kms:TrailingDaysWithoutKeyUsage", Values: func(tx *service.Tx, _ *Q, t *service.Target, _ string) []string {
 		if t.Key == nil {
 			return nil
 		}

@@ -59,7 +59,7 @@ func recipientConditions[Q any](k *KMS, of func(*Q) *api.RecipientInfo) conditio
 	var list conditions[Q]
 	for _, name := range []string{"kms:RecipientAttestation:ImageSha384", "kms:RecipientAttestation:PCR*"} {
 		prefix, register := strings.CutSuffix(name, "*")
-		list = append(list, condition[Q]{name, func(tx *service.Tx, q *Q, _ *service.Target, rest string) []string {
+		list = append(list, condition[Q]{Name: name, Values: func(tx *service.Tx, q *Q, _ *service.Target, rest string) []string {
 			r := of(q)
 			if r == nil || k.config.Attestation == nil {
 				return nil

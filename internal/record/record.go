@@ -12,7 +12,17 @@
 //	s/A/R/ID                    KeyStore: a custom key store
 //	u/A/R/K                     KeyUsage: when the key was last used
 //	v/A/R/K/MATERIAL            MaterialUsage: how much a material was used
+//	n/A                         Account
+//	na/ALIAS                    AccountAlias
+//	p/A/KIND/ID                 User, Group, Role: by unique ID
+//	pn/A/KIND/NAME              Name: leads to one of these
+//	pp/A/NAME                   ManagedPolicy
+//	pm/A/NAME                   MFADevice
+//	po/A/URL                    OIDCProvider
+//	x/ACCESSKEY                 AccessKey
+//	xu/ACCESSKEY                AccessKeyUse
 //	d/clock                     Clock (keyturn dev only)
+//	d/deployment                Deployment
 //	d/tracking                  Tracking
 //	o/NODE/SEQUENCE             an audit record not yet in the log (package service)
 //	i/...                       indexes: the key says everything, the value is empty
@@ -99,9 +109,32 @@ func Decode(storeKey string, value []byte) (Record, error) {
 		r = new(KeyUsage)
 	case "v":
 		r = new(MaterialUsage)
+	case "n":
+		r = new(Account)
+	case "na":
+		r = new(AccountAlias)
+	case "p":
+		r = newPrincipal(storeKey)
+	case "pn":
+		r = new(Name)
+	case "pp":
+		r = new(ManagedPolicy)
+	case "pm":
+		r = new(MFADevice)
+	case "po":
+		r = new(OIDCProvider)
+	case "x":
+		r = new(AccessKey)
+	case "xu":
+		r = new(AccessKeyUse)
 	case "d":
-		if r = new(Clock); storeKey == TrackingStoreKey {
+		switch storeKey {
+		case TrackingStoreKey:
 			r = new(Tracking)
+		case DeploymentStoreKey:
+			r = new(Deployment)
+		default:
+			r = new(Clock)
 		}
 	default:
 		return nil, fmt.Errorf("%w: no record stands at %q", ErrDecode, kind)

@@ -66,7 +66,7 @@ func (p *Pipeline) fill(r *audit.Record, op *Op, call *Call, out *outcome, event
 // KeyResource is the type of a key in an audit record's resources.
 const KeyResource = "AWS::KMS::Key"
 
-var sources = map[string]string{"kms": "kms.amazonaws.com", "sts": "sts.amazonaws.com", "keyturn": "keyturn", "xks": "xks.keyturn"}
+var sources = map[string]string{"kms": "kms.amazonaws.com", "sts": "sts.amazonaws.com", "iam": "iam.amazonaws.com", "keyturn": "keyturn", "xks": "xks.keyturn"}
 
 // scratch is a record with its buffer, for records that are appended at once.
 type scratch struct {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/record"
 )
 
@@ -38,6 +39,10 @@ type Target struct {
 	Region  string      // where the action is asked for; "" for the call's
 	// Denied is what to answer if the caller is refused, where AWS does not say by what; nil for the authorizer's own words.
 	Denied error
+	// Tags are the target's where it is no key.
+	Tags []record.Tag
+	// Policy is the target's own policy where it is no key, such as the trust policy of a role; nil: it has none.
+	Policy *policy.Compiled
 	// Grant is the grant that the operation makes or retires, nil if there is none: what it says takes part in who may.
 	Grant *record.Grant
 }
@@ -55,6 +60,8 @@ type Def[Q, R any] struct {
 	Kind Kind
 	// Actions are all the actions that Resolve may put into targets.
 	Actions []string
+	// Unsigned: whoever asks is told by the request, not by a signature.
+	Unsigned bool
 	// Check bounds what the model leaves unbounded. A request that it refuses is audited without its parameters. Nil: nothing.
 	Check func(*Q) error
 	// Resolve finds the targets. Nil: the operation acts on the account as such and needs Actions[0] on "*".
@@ -87,6 +94,8 @@ type Op struct {
 	// CondKeys are the condition keys that the operation has values of its own for, see Def.
 	CondKeys []string
 	Built    bool
+	// Unsigned: requests are not signed, see Def.
+	Unsigned bool
 	// NewRequest returns an empty request to decode into. Nil for Internal operations.
 	NewRequest func() api.Request
 	// Quota is what calls count toward. Internal operations have none.
@@ -99,7 +108,7 @@ type Op struct {
 
 // Op hides the types of a Def.
 func (d Def[Q, R]) Op(service string) *Op {
-	op := &Op{Service: service, Name: d.Name, Kind: d.Kind, Actions: d.Actions, CondKeys: d.CondKeys, Built: true, source: sources[service]}
+	op := &Op{Service: service, Name: d.Name, Kind: d.Kind, Actions: d.Actions, CondKeys: d.CondKeys, Built: true, Unsigned: d.Unsigned, source: sources[service]}
 	if _, ok := any(new(Q)).(api.Request); ok && d.Kind != Internal {
 		op.NewRequest = func() api.Request { return any(new(Q)).(api.Request) }
 	}

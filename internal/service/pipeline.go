@@ -39,6 +39,8 @@ type Config struct {
 	Log     *slog.Logger
 	// Authorize decides on one target. An *api.Error refuses; nil allows. The service's own calls are not asked about.
 	Authorize func(*Authorization) error
+	// RealTime is what sessions are dated by; the service's own time may be elsewhere. Nil: time.Now.
+	RealTime func() time.Time
 	// Quotas are how often each account may call; nil: as often as it likes.
 	Quotas *throttle.Limiter
 	// Exclusive makes Control operations possible: every request waits while one runs. Only keyturn dev sets it.
@@ -53,6 +55,7 @@ type Pipeline struct {
 	sink      audit.Sink
 	log       *slog.Logger
 	authorize func(*Authorization) error
+	realTime  func() time.Time
 	quotas    *throttle.Limiter
 	cache     *cache
 	outbox    *outbox
@@ -71,7 +74,10 @@ const maxAttempts = 100
 func New(ctx context.Context, c Config) (*Pipeline, error) {
 	p := &Pipeline{
 		store: c.Store, keyring: c.Keyring, clock: c.Clock, sink: c.Audit, log: c.Log, authorize: c.Authorize,
-		quotas: c.Quotas, cache: newCache(), exclusive: c.Exclusive, seed: maphash.MakeSeed(),
+		realTime: c.RealTime, quotas: c.Quotas, cache: newCache(), exclusive: c.Exclusive, seed: maphash.MakeSeed(),
+	}
+	if p.realTime == nil {
+		p.realTime = time.Now
 	}
 	p.outbox, p.usage = newOutbox(p, c.NodeID), newUsage(p)
 	if err := p.outbox.drain(ctx); err != nil {
@@ -362,6 +368,12 @@ func resolve[Q, R any](tx *Tx, d *Def[Q, R], q *Q) ([]Target, error) {
 		return nil, nil // what everybody may do
 	}
 	return []Target{{Action: d.Actions[0], Account: tx.Call.Caller.Account, ARN: "*"}}, nil
+}
+
+// Record returns a record through the cache, nil if there is none. It is shared: nobody may change it. As long as nothing has changed the
+// record, and the cache has kept it, it is the same pointer.
+func (p *Pipeline) Record(ctx context.Context, storeKey string) (record.Record, error) {
+	return p.cached(ctx, storeKey)
 }
 
 // cached returns a record through the cache, nil if there is none. Absence is not cached.

@@ -20,7 +20,7 @@ type Quota struct {
 
 // ownClasses are the classes of operations outside of AWS KMS, by their service. What is asked through the External Key Store Proxy API
 // has none: the KMS in front of it has its quotas, and the proxy bounds what is under way.
-var ownClasses = map[string]throttle.Class{"keyturn": throttle.Keyturn, "sts": throttle.STS}
+var ownClasses = map[string]throttle.Class{"keyturn": throttle.Keyturn, "sts": throttle.STS, "iam": throttle.IAM}
 
 // TooManyCalls is what a throttled caller of AWS KMS is told: "Throttling AWS KMS requests",
 // https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html.
@@ -28,7 +28,7 @@ const TooManyCalls = "You have exceeded the rate at which you may call KMS. Redu
 
 // throttled is the answer to a call beyond its quota.
 func throttled(op *Op) error {
-	if op.Service == "sts" {
+	if op.Service == "sts" || op.Service == "iam" {
 		return api.Errorf(api.ThrottlingException, "Rate exceeded")
 	}
 	return api.Errorf(api.ThrottlingException, TooManyCalls)

@@ -17,7 +17,7 @@ func (v *Verifier) checkScope(c *claim, service string) error {
 		}
 		return errInvalid("Credential should be scoped to correct service: '" + service + "'.")
 	}
-	if v.cfg.Region == nil || !v.cfg.Region(c.region) {
+	if v.cfg.Region == nil || !v.cfg.Region(c.service, c.region) {
 		return errInvalid("Credential should be scoped to a valid region.")
 	}
 	if day := c.stamp[:len("20060102")]; c.date != day {

@@ -32,7 +32,7 @@ const (
 
 var testNow = time.Date(2026, 1, 1, 0, 10, 0, 0, time.UTC)
 
-func testLookup(_ context.Context, id string) (Credential, error) {
+func testLookup(_ context.Context, id, _ string) (Credential, error) {
 	switch id {
 	case testKeyID:
 		return Credential{SecretAccessKey: testSecret, Subject: "alice"}, nil
@@ -54,7 +54,7 @@ func testConfig() Config {
 	return Config{
 		Lookup:   testLookup,
 		Services: []string{"kms", "sts"},
-		Region:   func(r string) bool { return r == "eu-central-1" },
+		Region:   func(_, r string) bool { return r == "eu-central-1" },
 	}
 }
 

@@ -66,7 +66,9 @@ func TestCacheFillsOnlyWithVerified(t *testing.T) {
 func TestChangedSecret(t *testing.T) {
 	cfg := testConfig()
 	secret := testSecret
-	cfg.Lookup = func(context.Context, string) (Credential, error) { return Credential{SecretAccessKey: secret}, nil }
+	cfg.Lookup = func(context.Context, string, string) (Credential, error) {
+		return Credential{SecretAccessKey: secret}, nil
+	}
 	v := New(cfg)
 	old := newDraft().header()
 	d := newDraft()

@@ -72,13 +72,14 @@ type Identity struct {
 // Config is what a Verifier is made of. What is left out refuses: without Lookup no key is known, without Region no region is
 // valid, without Services no service is.
 type Config struct {
-	// Lookup finds a credential. It gets unverified bytes: 1 to 128 printable ASCII characters without a slash. It returns
-	// ErrUnknownAccessKey or ErrExpiredToken for what those say; any other error is an internal failure and comes back wrapped.
-	Lookup func(ctx context.Context, accessKeyID string) (Credential, error)
+	// Lookup finds a credential. It gets unverified bytes: 1 to 128 printable ASCII characters without a slash, and the session token as it
+	// was sent, "" for none. It returns ErrUnknownAccessKey or ErrExpiredToken for what those say; any other error is an internal failure
+	// and comes back wrapped.
+	Lookup func(ctx context.Context, accessKeyID, sessionToken string) (Credential, error)
 	// Services are the service names that a scope may have.
 	Services []string
-	// Region reports whether a scope may name this region.
-	Region func(string) bool
+	// Region reports whether the scope of a service, one of Services, may name this region.
+	Region func(service, region string) bool
 	// MaxSkew bounds the difference between the request's date and now, either way. Default DefaultMaxSkew.
 	MaxSkew time.Duration
 	// MaxExpires bounds X-Amz-Expires of presigned requests. Default and cap: the constant MaxExpires.
@@ -143,7 +144,7 @@ func (v *Verifier) Verify(ctx context.Context, in *Input, now time.Time, service
 		return nil, err
 	}
 
-	cred, refusal, err := v.lookup(ctx, c.keyID)
+	cred, refusal, err := v.lookup(ctx, c.keyID, c.token)
 	if err != nil {
 		return nil, err
 	}
@@ -175,12 +176,12 @@ func (v *Verifier) Verify(ctx context.Context, in *Input, now time.Time, service
 
 // lookup finds the credential. For a key that cannot sign in it returns a dummy credential and, in refusal, the answer to give in
 // the end; err is an internal failure.
-func (v *Verifier) lookup(ctx context.Context, accessKeyID string) (cred Credential, refusal, err error) {
+func (v *Verifier) lookup(ctx context.Context, accessKeyID, sessionToken string) (cred Credential, refusal, err error) {
 	dummy := Credential{SecretAccessKey: dummySecret}
 	if v.cfg.Lookup == nil {
 		return dummy, errInvalidToken(), nil
 	}
-	cred, err = v.cfg.Lookup(ctx, accessKeyID)
+	cred, err = v.cfg.Lookup(ctx, accessKeyID, sessionToken)
 	switch {
 	case errors.Is(err, ErrUnknownAccessKey):
 		return dummy, errInvalidToken(), nil

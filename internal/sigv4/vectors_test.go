@@ -88,8 +88,8 @@ func TestAWSTestSuite(t *testing.T) {
 			in.Header.Set("Authorization", vec.Authorization)
 			cfg := Config{
 				Services: []string{s.Service},
-				Region:   func(r string) bool { return r == s.Region },
-				Lookup: func(_ context.Context, id string) (Credential, error) {
+				Region:   func(_, r string) bool { return r == s.Region },
+				Lookup: func(_ context.Context, id, _ string) (Credential, error) {
 					if id != s.AccessKeyID {
 						return Credential{}, ErrUnknownAccessKey
 					}

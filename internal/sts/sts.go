@@ -7,7 +7,19 @@ import (
 )
 
 // Operations returns every operation of the STS model.
-func Operations() []*service.Op { return []*service.Op{getCallerIdentity()} }
+func Operations() []*service.Op {
+	ops := []*service.Op{getCallerIdentity()}
+	built := make(map[string]bool, len(ops))
+	for _, op := range ops {
+		built[op.Name] = true
+	}
+	for _, m := range api.STSOperations() {
+		if !built[m.Name] {
+			ops = append(ops, service.Unbuilt(m))
+		}
+	}
+	return ops
+}
 
 // getCallerIdentity needs no permission: whoever can sign may know who they are.
 func getCallerIdentity() *service.Op {

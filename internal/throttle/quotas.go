@@ -71,6 +71,7 @@ const (
 	UpdatePrimaryRegion
 
 	STS     // every operation of AWS STS
+	IAM     // every operation of AWS IAM
 	Keyturn // every operation that is not AWS's
 
 	classes // how many there are, none included
@@ -155,6 +156,7 @@ var quotas = [classes]quota{
 	UpdatePrimaryRegion:       {"UpdatePrimaryRegion", 5, nil},
 
 	STS:     {"STS", 600, nil},
+	IAM:     {"IAM", 100, nil}, // AWS publishes none
 	Keyturn: {"Keyturn", 100, nil},
 }
 

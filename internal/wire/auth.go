@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -28,19 +30,31 @@ func Verified(v *sigv4.Verifier, now func() time.Time) func(*sigv4.Input, *http.
 // DevAccount is the account of whoever has no better credentials.
 const DevAccount = "000000000000"
 
-// Trusting takes any credentials, also none, as the root of DevAccount, or of the account whose 12 digits are the access key ID.
-// Only keyturn dev uses it.
-func Trusting(defaultRegion string, region func(string) bool) func(*sigv4.Input, *http.Request, string) (*service.Caller, string, error) {
-	return func(in *sigv4.Input, _ *http.Request, _ string) (*service.Caller, string, error) {
-		accessKeyID, scopeRegion, _, ok := sigv4.Peek(in)
+// Trusting takes any credentials, also none, as the root of DevAccount, or of the account whose 12 digits are the access key ID. Who has
+// credentials that known finds is who they stand for, and has to sign with them: that is for verified. Only keyturn dev uses it.
+func Trusting(defaultRegion string, region func(service, region string) bool, known func(ctx context.Context, accessKeyID, sessionToken string) bool,
+	verified func(*sigv4.Input, *http.Request, string) (*service.Caller, string, error)) func(*sigv4.Input, *http.Request, string) (*service.Caller, string, error) {
+	return func(in *sigv4.Input, r *http.Request, scope string) (*service.Caller, string, error) {
+		accessKeyID, scopeRegion, scopeService, ok := sigv4.Peek(in)
+		if scope != "kms" && r.Header.Get("Authorization") == "" {
+			// Forms can be sent by any web page, so they need what a page cannot send along without being asked about it.
+			return nil, "", api.Errorf(api.MissingAuthenticationTokenException, "Missing Authentication Token")
+		}
 		if !ok {
 			return service.RootCaller(DevAccount, "").In(defaultRegion), defaultRegion, nil
+		}
+		token := r.Header.Get("X-Amz-Security-Token")
+		if token == "" && strings.Contains(r.URL.RawQuery, "X-Amz-Security-Token=") {
+			token = r.URL.Query().Get("X-Amz-Security-Token")
+		}
+		if known(r.Context(), accessKeyID, token) {
+			return verified(in, r, scope)
 		}
 		account := DevAccount
 		if service.IsAccountID(accessKeyID) {
 			account = accessKeyID
 		}
-		if !region(scopeRegion) {
+		if !region(scopeService, scopeRegion) {
 			return nil, "", api.Errorf(api.InvalidSignatureException, "Credential should be scoped to a valid region.")
 		}
 		return service.RootCaller(account, accessKeyID).In(scopeRegion), scopeRegion, nil

@@ -6,9 +6,17 @@ import (
 	"net/url"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/service"
 )
 
 var xmlTypeHeader = []string{"text/xml"}
+
+// QueryService is a service of the AWS Query protocol.
+type QueryService struct {
+	Name       string // what signatures are scoped to: sts, iam
+	Namespace  string // of answers
+	Operations map[string]*service.Op
+}
 
 // serveQuery is the AWS Query protocol: operation and parameters are form values, the answer is XML.
 func (x *exchange) serveQuery(post bool) {
@@ -25,26 +33,59 @@ func (x *exchange) serveQuery(post bool) {
 		x.failQuery(api.Errorf(api.SerializationException, "The query string is malformed."), "")
 		return
 	}
-	action := form.Get("Action")
-	call, e := x.authenticate("sts")
+	action, version := form.Get("Action"), form.Get("Version")
+	x.query = x.h.Query[version]
+	var op *service.Op
+	scope := ""
+	if x.query != nil {
+		op, scope = x.query.Operations[action], x.query.Name
+	}
+	if op != nil && op.Unsigned {
+		x.serveBearer(op, form)
+		return
+	}
+	call, e := x.authenticate(scope)
 	if e != nil {
 		x.failQuery(e, action)
 		return
 	}
-	op := x.h.STS[action]
-	if op == nil || form.Get("Version") != api.STSVersion {
-		x.failQuery(&api.Error{Code: "InvalidAction", Message: "Could not find operation " + bounded(action) + " for version " + cmp.Or(bounded(form.Get("Version")), "NO_VERSION_SPECIFIED")}, action)
+	if op == nil {
+		x.failQuery(&api.Error{Code: "InvalidAction", Message: "Could not find operation " + bounded(action) + " for version " + cmp.Or(bounded(version), "NO_VERSION_SPECIFIED")}, action)
 		return
 	}
 	req := op.NewRequest().(api.QueryRequest)
-	decodeErr := req.DecodeQuery(form)
+	x.runQuery(op, call, req, req.DecodeQuery(form))
+}
+
+// serveBearer serves an operation whose caller is told by the request. What is not even valid has no caller, and so is no part of the
+// audit log: a stranger could fill it.
+func (x *exchange) serveBearer(op *service.Op, form url.Values) {
+	req := op.NewRequest().(api.QueryRequest)
+	err := req.DecodeQuery(form)
+	if err == nil {
+		err = req.Validate()
+	}
+	var caller *service.Caller
+	region := ""
+	if err == nil {
+		caller, region, err = x.h.Bearer(x.r.Context(), req)
+	}
+	call, e := x.call(caller, region, err)
+	if e != nil {
+		x.failQuery(e, op.Name)
+		return
+	}
+	x.runQuery(op, call, req, nil)
+}
+
+func (x *exchange) runQuery(op *service.Op, call *service.Call, req api.Request, decodeErr error) {
 	resp, err := x.h.Pipeline.Do(x.r.Context(), op, call, req, decodeErr)
 	if err != nil {
 		x.writeQueryError(err.(*api.Error))
 		return
 	}
 	result, _ := resp.(api.QueryResponse)
-	x.out = api.AppendQueryResponse(x.out[:0], api.STSNamespace, op.Name, x.requestID, result)
+	x.out = api.AppendQueryResponse(x.out[:0], x.query.Namespace, op.Name, x.requestID, result)
 	x.write(http.StatusOK, xmlTypeHeader)
 }
 
@@ -87,6 +128,10 @@ func (x *exchange) writeQueryError(e *api.Error) {
 	if status == http.StatusRequestEntityTooLarge {
 		x.w.Header().Set("Connection", "close")
 	}
-	x.out = api.AppendQueryError(x.out[:0], api.STSNamespace, x.requestID, status, e)
+	namespace := api.STSNamespace
+	if x.query != nil {
+		namespace = x.query.Namespace
+	}
+	x.out = api.AppendQueryError(x.out[:0], namespace, x.requestID, status, e)
 	x.write(status, xmlTypeHeader)
 }

@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -35,10 +36,14 @@ const (
 // Config is what a Handler is made of.
 type Config struct {
 	Pipeline *service.Pipeline
-	// KMS and STS hold the operations by what the wire calls them: "TrentService.Encrypt", "GetCallerIdentity".
-	KMS, STS map[string]*service.Op
+	// KMS holds the operations of AWS JSON services by what the wire calls them: "TrentService.Encrypt".
+	KMS map[string]*service.Op
+	// Query holds the services of the AWS Query protocol by the Version that their requests name.
+	Query map[string]*QueryService
 	// Authenticate finds out who signed a request; service is what its scope must name. An *api.Error refuses.
 	Authenticate func(in *sigv4.Input, r *http.Request, service string) (*service.Caller, string, error)
+	// Bearer finds out who asks by what an unsigned request brings, and in which region. An *api.Error refuses.
+	Bearer func(ctx context.Context, req api.Request) (*service.Caller, string, error)
 	// Guard refuses requests before anything of them is read, with an HTTP status; nil guards nothing.
 	Guard    func(r *http.Request) (status int, reason string)
 	Security *audit.SecurityLog
@@ -79,6 +84,7 @@ type exchange struct {
 	requestID string
 	body      []byte
 	out       []byte
+	query     *QueryService // of the request, nil if there is none
 	input     sigv4.Input
 }
 
@@ -249,6 +255,12 @@ func (x *exchange) authenticate(scope string) (*service.Call, *api.Error) {
 	r := x.r
 	x.input = sigv4.Input{Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Host: r.Host, Header: r.Header, Body: x.body}
 	caller, region, err := x.h.Authenticate(&x.input, r, scope)
+	return x.call(caller, region, err)
+}
+
+// call is the call of who was found to ask; err is what kept them from being found.
+func (x *exchange) call(caller *service.Caller, region string, err error) (*service.Call, *api.Error) {
+	r := x.r
 	if err != nil {
 		var e *api.Error
 		if !errors.As(err, &e) {

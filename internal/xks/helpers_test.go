@@ -169,7 +169,7 @@ func (b *backend) Decrypt(ctx context.Context, p Principal, keyID string, c *Cip
 	return plaintext, nil
 }
 
-func testLookup(_ context.Context, id string) (sigv4.Credential, error) {
+func testLookup(_ context.Context, id, _ string) (sigv4.Credential, error) {
 	switch id {
 	case testKeyID:
 		return sigv4.Credential{SecretAccessKey: testSecret, Subject: "store 1"}, nil

@@ -50,7 +50,7 @@ type Config struct {
 	// Prefix is the path that the handler answers below, as CheckURIPath wants it: what KMS has as XksProxyUriPath.
 	Prefix string
 	// Lookup finds the credential of an access key ID. It should know the next one, too, while credentials are changed.
-	Lookup func(ctx context.Context, accessKeyID string) (sigv4.Credential, error)
+	Lookup func(ctx context.Context, accessKeyID, sessionToken string) (sigv4.Credential, error)
 	// Regions are the AWS Regions whose KMS may ask.
 	Regions []string
 	// Now is real time; signatures are good for five minutes around it.
@@ -100,7 +100,7 @@ func NewHandler(cfg Config) (http.Handler, error) {
 	return &handler{
 		Config: cfg,
 		verifier: sigv4.New(sigv4.Config{
-			Lookup: cfg.Lookup, Services: []string{Service}, Region: func(r string) bool { return slices.Contains(cfg.Regions, r) },
+			Lookup: cfg.Lookup, Services: []string{Service}, Region: func(_, r string) bool { return slices.Contains(cfg.Regions, r) },
 		}),
 		slots:    make(chan struct{}, cfg.MaxInFlight),
 		bodyTime: bodyTime,

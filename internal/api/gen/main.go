@@ -29,6 +29,7 @@ func sources() []source {
 		{"api/kms-extensions.model.json", public},
 		{"api/keyturn.model.json", public},
 		{"api/sts.model.json", public},
+		{"api/iam.model.json", public},
 		{"internal/api/testdata/sample.model.json", testOnly},
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -188,15 +189,12 @@ func (p *program) emitErrors(b *buffer) error {
 		}
 	}
 	slices.Sort(names)
-	var client []string
+	byStatus := map[int64][]string{}
 	for _, name := range names {
-		switch status[name] {
-		case 400:
-			client = append(client, name)
-		case 500:
-		default:
-			return fmt.Errorf("error %s: status %d is not supported", name, status[name])
+		if st := status[name]; st < 400 || st > 599 {
+			return fmt.Errorf("error %s: status %d is not one of an error", name, st)
 		}
+		byStatus[status[name]] = append(byStatus[status[name]], name)
 	}
 	if len(names) > 0 {
 		b.f("\n// Errors of the models.\nconst (\n")
@@ -206,8 +204,13 @@ func (p *program) emitErrors(b *buffer) error {
 		b.f(")\n")
 	}
 	b.f("\nfunc modelStatus(c ErrorCode) int {\n")
-	if len(client) > 0 {
-		b.f("switch c {\ncase %s:\nreturn 400\n}\n", strings.Join(client, ",\n"))
+	delete(byStatus, 500) // as what is unknown
+	if len(byStatus) > 0 {
+		b.f("switch c {\n")
+		for _, st := range slices.Sorted(maps.Keys(byStatus)) {
+			b.f("case %s:\nreturn %d\n", strings.Join(byStatus[st], ",\n"), st)
+		}
+		b.f("}\n")
 	}
 	b.f("return 500\n}\n")
 	return nil

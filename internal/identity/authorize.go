@@ -1,0 +1,60 @@
+package identity
+
+import (
+	"strings"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/authz"
+	"github.com/keyturn/keyturn/internal/service"
+)
+
+// Authorize decides on a target of IAM or STS: by what IAM says of the caller, and by the target's own policy where it has one, as the
+// trust policy of a role. It is a service.Config.Authorize.
+func (d *Directory) Authorize(a *service.Authorization) error {
+	caller := a.Tx.Call.Caller
+	q := a.Question(resourceValues)
+	q.OnResource = a.Target.Policy
+	q.Reasons = true // these calls are few
+	decision, err := authz.Decide(q)
+	if err != nil {
+		return err
+	}
+	if decision.Allowed && a.Op.Service == "iam" && withoutMFA(caller) {
+		decision = authz.Decision{By: authz.SessionPolicy}
+	}
+	if decision.Allowed {
+		return nil
+	}
+	if a.Target.Denied != nil {
+		return a.Target.Denied
+	}
+	return api.Errorf(api.AccessDeniedException, "%s", decision.Message(caller.ARN, a.Target.Action, a.Target.ARN))
+}
+
+// resourceValues are the values of condition keys that a target has: its account, and its tags under both of their names.
+func resourceValues(a *service.Authorization, key string) ([]string, bool) {
+	if key == "aws:resourceaccount" {
+		return []string{a.Target.Account}, a.Target.Account != ""
+	}
+	name, ok := strings.CutPrefix(key, "aws:resourcetag/")
+	if !ok {
+		name, ok = strings.CutPrefix(key, "iam:resourcetag/")
+	}
+	if !ok {
+		return nil, false
+	}
+	values := service.Folded(func(yield func(name, value string) bool) {
+		for _, t := range a.Target.Tags {
+			if !yield(t.Key, t.Value) {
+				return
+			}
+		}
+	}, name)
+	return values, len(values) > 0
+}
+
+// withoutMFA tells of a session of GetSessionToken that was made without a code: it cannot call IAM ("GetSessionToken", AWS Security
+// Token Service API Reference).
+func withoutMFA(c *service.Caller) bool {
+	return c.Session != nil && c.Type != "AssumedRole" && c.Session.MFA.IsZero()
+}

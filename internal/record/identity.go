@@ -1,0 +1,524 @@
+package record
+
+import (
+	"encoding/base64"
+	"strings"
+	"time"
+)
+
+// Identities belong to an account, not to a region. A principal stands under its unique ID, which nothing ever changes; a Name leads to
+// it. Names are compared without regard to case where they are made ("IAM names and character limits", IAM User Guide), so that is how
+// they are stored.
+
+// PrincipalKind is a kind of principal, as it stands in ARNs.
+type PrincipalKind string
+
+// The kinds.
+const (
+	UserKind  PrincipalKind = "user"
+	GroupKind PrincipalKind = "group"
+	RoleKind  PrincipalKind = "role"
+)
+
+// Account is an account that keyturn made. Those of a configuration file, and all of keyturn dev, have none.
+type Account struct {
+	made      `json:",inline"`
+	ID        string    `json:"id"`
+	Name      string    `json:"name,omitempty"`
+	Created   time.Time `json:"created"`
+	Suspended time.Time `json:"suspended,omitzero"` // zero: it is not
+}
+
+// AccountsPrefix is where accounts stand; what follows is the account ID.
+const AccountsPrefix = "n/"
+
+// AccountStoreKey is where an account stands.
+func AccountStoreKey(id string) string { return AccountsPrefix + id }
+
+// StoreKey implements Record.
+func (a *Account) StoreKey() string { return AccountStoreKey(a.ID) }
+
+// Indexes implements Record.
+func (a *Account) Indexes() []string { return nil }
+
+// Counters implements Record.
+func (a *Account) Counters() []string { return nil }
+
+// Deployment says which account manages the others.
+type Deployment struct {
+	made       `json:",inline"`
+	Management string    `json:"management"` // an account ID
+	Created    time.Time `json:"created"`
+}
+
+// DeploymentStoreKey is where it stands.
+const DeploymentStoreKey = "d/deployment"
+
+// StoreKey implements Record.
+func (*Deployment) StoreKey() string { return DeploymentStoreKey }
+
+// Indexes implements Record.
+func (*Deployment) Indexes() []string { return nil }
+
+// Counters implements Record.
+func (*Deployment) Counters() []string { return nil }
+
+// AccountAlias is a name for an account, unique among all accounts.
+type AccountAlias struct {
+	made    `json:",inline"`
+	Alias   string `json:"alias"`
+	Account string `json:"account"`
+}
+
+// AccountAliasStoreKey is where an alias stands.
+func AccountAliasStoreKey(alias string) string { return "na/" + alias }
+
+// StoreKey implements Record.
+func (a *AccountAlias) StoreKey() string { return AccountAliasStoreKey(a.Alias) }
+
+// AccountAliasesPrefix is the index of an account's aliases; what follows is the alias.
+func AccountAliasesPrefix(account string) string { return "i/accountalias/" + account + "/" }
+
+// Indexes implements Record.
+func (a *AccountAlias) Indexes() []string { return []string{AccountAliasesPrefix(a.Account) + a.Alias} }
+
+// Counters implements Record.
+func (*AccountAlias) Counters() []string { return nil }
+
+// Name leads from the name of a principal to what has it.
+type Name struct {
+	made    `json:",inline"`
+	Account string        `json:"account"`
+	Kind    PrincipalKind `json:"kind"`
+	Name    string        `json:"name"` // as it was given
+	ID      string        `json:"id"`
+}
+
+// NameStoreKey is where a name stands, in whatever case it is given.
+func NameStoreKey(account string, kind PrincipalKind, name string) string {
+	return "pn/" + account + "/" + string(kind) + "/" + FoldName(name)
+}
+
+// FoldName is the form in which names that differ in case only are the same.
+func FoldName(name string) string { return strings.ToLower(name) }
+
+// StoreKey implements Record.
+func (n *Name) StoreKey() string { return NameStoreKey(n.Account, n.Kind, n.Name) }
+
+// Indexes implements Record.
+func (*Name) Indexes() []string { return nil }
+
+// Counters implements Record.
+func (*Name) Counters() []string { return nil }
+
+// Principal is what users, groups and roles have in common.
+type Principal struct {
+	Account  string    `json:"account"`
+	ID       string    `json:"id"` // AIDA..., AGPA..., AROA...
+	Name     string    `json:"name"`
+	Path     string    `json:"path"` // begins and ends with a slash
+	Created  time.Time `json:"created"`
+	Inline   []Inline  `json:"inline,omitempty"`   // sorted by name
+	Attached []string  `json:"attached,omitempty"` // ARNs of managed policies in the partition "aws", in the order of attaching
+	Boundary string    `json:"boundary,omitempty"` // likewise, of the permissions boundary; "" for none
+	Tags     []Tag     `json:"tags,omitempty"`     // in the order given
+}
+
+// Inline is a policy that belongs to one principal.
+type Inline struct {
+	Name     string `json:"n"`
+	Document string `json:"d"`
+}
+
+// PrincipalStoreKey is where a principal stands, by its unique ID.
+func PrincipalStoreKey(account string, kind PrincipalKind, id string) string {
+	return "p/" + account + "/" + string(kind) + "/" + id
+}
+
+// PathsPrefix is the index of principals by path and name. What follows is PATH NAME/ID, the path with its slashes.
+func PathsPrefix(account string, kind PrincipalKind) string {
+	return "i/paths/" + account + "/" + string(kind)
+}
+
+// ParsePathEntry returns the ID at the end of an entry of PathsPrefix's index.
+func ParsePathEntry(entry string) (id string) { return entry[strings.LastIndexByte(entry, '/')+1:] }
+
+// AttachedPrefix is the index of what a managed policy is attached to; what follows is KIND/ID.
+func AttachedPrefix(account, policyARN string) string {
+	return "i/attached/" + account + "/" + hashed(policyARN) + "/"
+}
+
+// BoundsPrefix is the index of what a managed policy is the permissions boundary of; what follows is KIND/ID.
+func BoundsPrefix(account, policyARN string) string {
+	return "i/bounds/" + account + "/" + hashed(policyARN) + "/"
+}
+
+// AttachmentCounter and BoundaryCounter count what a managed policy is attached to, and is the boundary of.
+func AttachmentCounter(account, policyARN string) string {
+	return "c/attached/" + account + "/" + hashed(policyARN)
+}
+
+// BoundaryCounter is beside AttachmentCounter.
+func BoundaryCounter(account, policyARN string) string {
+	return "c/bounds/" + account + "/" + hashed(policyARN)
+}
+
+// PrincipalCounter counts an account's principals of a kind.
+func PrincipalCounter(account string, kind PrincipalKind) string {
+	return "c/principals/" + account + "/" + string(kind)
+}
+
+func (p *Principal) indexes(kind PrincipalKind) []string {
+	ix := []string{PathsPrefix(p.Account, kind) + p.Path + p.Name + "/" + p.ID}
+	for _, arn := range p.Attached {
+		ix = append(ix, AttachedPrefix(p.Account, arn)+string(kind)+"/"+p.ID)
+	}
+	if p.Boundary != "" {
+		ix = append(ix, BoundsPrefix(p.Account, p.Boundary)+string(kind)+"/"+p.ID)
+	}
+	return ix
+}
+
+func (p *Principal) counters(kind PrincipalKind) []string {
+	c := []string{PrincipalCounter(p.Account, kind)}
+	for _, arn := range p.Attached {
+		c = append(c, AttachmentCounter(p.Account, arn))
+	}
+	if p.Boundary != "" {
+		c = append(c, BoundaryCounter(p.Account, p.Boundary))
+	}
+	return c
+}
+
+func (p *Principal) weight() int {
+	w := 64 * (len(p.Attached) + len(p.Tags))
+	for _, in := range p.Inline {
+		w += len(in.Name) + len(in.Document)
+	}
+	for _, t := range p.Tags {
+		w += len(t.Key) + len(t.Value)
+	}
+	return w
+}
+
+// newPrincipal returns an empty record of the kind that stands at a store key; a User where there is no such kind, which then will not
+// be found to stand there.
+func newPrincipal(storeKey string) Record {
+	switch parts := strings.Split(storeKey, "/"); {
+	case len(parts) == 4 && parts[2] == string(GroupKind):
+		return new(Group)
+	case len(parts) == 4 && parts[2] == string(RoleKind):
+		return new(Role)
+	}
+	return new(User)
+}
+
+// User is an IAM user.
+type User struct {
+	made      `json:",inline"`
+	Principal `json:",inline"`
+	Groups    []string `json:"groups,omitempty"` // IDs, in the order of joining
+}
+
+// StoreKey implements Record.
+func (u *User) StoreKey() string { return PrincipalStoreKey(u.Account, UserKind, u.ID) }
+
+// MembersPrefix is the index of a group's users; what follows is the user's ID.
+func MembersPrefix(account, groupID string) string {
+	return "i/members/" + account + "/" + groupID + "/"
+}
+
+// MemberCounter counts a group's users.
+func MemberCounter(account, groupID string) string { return "c/members/" + account + "/" + groupID }
+
+// Indexes implements Record.
+func (u *User) Indexes() []string {
+	ix := u.indexes(UserKind)
+	for _, g := range u.Groups {
+		ix = append(ix, MembersPrefix(u.Account, g)+u.ID)
+	}
+	return ix
+}
+
+// Counters implements Record.
+func (u *User) Counters() []string {
+	c := u.counters(UserKind)
+	for _, g := range u.Groups {
+		c = append(c, MemberCounter(u.Account, g))
+	}
+	return c
+}
+
+// Weight implements Record.
+func (u *User) Weight() int { return u.weight() + 64*len(u.Groups) }
+
+// Group is an IAM group.
+type Group struct {
+	made      `json:",inline"`
+	Principal `json:",inline"`
+}
+
+// StoreKey implements Record.
+func (g *Group) StoreKey() string { return PrincipalStoreKey(g.Account, GroupKind, g.ID) }
+
+// Indexes implements Record.
+func (g *Group) Indexes() []string { return g.indexes(GroupKind) }
+
+// Counters implements Record.
+func (g *Group) Counters() []string { return g.counters(GroupKind) }
+
+// Weight implements Record.
+func (g *Group) Weight() int { return g.weight() }
+
+// Role is an IAM role.
+type Role struct {
+	made        `json:",inline"`
+	Principal   `json:",inline"`
+	Description string `json:"description,omitempty"`
+	Trust       string `json:"trust"`      // the policy that says who may assume it
+	MaxSeconds  int64  `json:"maxSeconds"` // how long its sessions may be
+}
+
+// StoreKey implements Record.
+func (r *Role) StoreKey() string { return PrincipalStoreKey(r.Account, RoleKind, r.ID) }
+
+// Indexes implements Record.
+func (r *Role) Indexes() []string { return r.indexes(RoleKind) }
+
+// Counters implements Record.
+func (r *Role) Counters() []string { return r.counters(RoleKind) }
+
+// Weight implements Record.
+func (r *Role) Weight() int { return r.weight() + len(r.Trust) + len(r.Description) }
+
+// ManagedPolicy is a policy that principals can have attached.
+type ManagedPolicy struct {
+	made        `json:",inline"`
+	Account     string          `json:"account"`
+	ID          string          `json:"id"` // ANPA...
+	Name        string          `json:"name"`
+	Path        string          `json:"path"`
+	Description string          `json:"description,omitempty"`
+	Created     time.Time       `json:"created"`
+	Updated     time.Time       `json:"updated"`
+	Default     int             `json:"default"`  // number of the version in force
+	Versions    []PolicyVersion `json:"versions"` // ascending; five at most
+	Last        int             `json:"last"`     // number of the latest version there has been
+	Tags        []Tag           `json:"tags,omitempty"`
+}
+
+// PolicyVersion is one version of a managed policy.
+type PolicyVersion struct {
+	Number   int       `json:"n"`
+	Document string    `json:"d"`
+	Created  time.Time `json:"created"`
+}
+
+// PoliciesPrefix is where an account's managed policies stand; what follows is the name, folded.
+func PoliciesPrefix(account string) string { return "pp/" + account + "/" }
+
+// PolicyStoreKey is where a managed policy stands.
+func PolicyStoreKey(account, name string) string { return PoliciesPrefix(account) + FoldName(name) }
+
+// StoreKey implements Record.
+func (p *ManagedPolicy) StoreKey() string { return PolicyStoreKey(p.Account, p.Name) }
+
+// PolicyPathsPrefix is the index of managed policies by path and name. What follows is PATH NAME/FOLDED NAME.
+func PolicyPathsPrefix(account string) string { return "i/policypaths/" + account }
+
+// Indexes implements Record.
+func (p *ManagedPolicy) Indexes() []string {
+	return []string{PolicyPathsPrefix(p.Account) + p.Path + p.Name + "/" + FoldName(p.Name)}
+}
+
+// PolicyCounter counts an account's managed policies.
+func PolicyCounter(account string) string { return "c/policies/" + account }
+
+// Counters implements Record.
+func (p *ManagedPolicy) Counters() []string { return []string{PolicyCounter(p.Account)} }
+
+// Weight implements Record.
+func (p *ManagedPolicy) Weight() int {
+	w := len(p.Description)
+	for _, v := range p.Versions {
+		w += 64 + len(v.Document)
+	}
+	return w
+}
+
+// ARN is the policy's Amazon Resource Name in the partition "aws".
+func (p *ManagedPolicy) ARN() string {
+	return "arn:aws:iam::" + p.Account + ":policy" + p.Path + p.Name
+}
+
+// InForce is the document of the version in force.
+func (p *ManagedPolicy) InForce() string {
+	for i := range p.Versions {
+		if p.Versions[i].Number == p.Default {
+			return p.Versions[i].Document
+		}
+	}
+	return ""
+}
+
+// AccessKey is a long-term access key.
+type AccessKey struct {
+	made    `json:",inline"`
+	ID      string    `json:"id"` // AKIA...
+	Account string    `json:"account"`
+	UserID  string    `json:"user,omitempty"` // "" for the account's root user
+	Secret  string    `json:"secret"`
+	Active  bool      `json:"active"`
+	Created time.Time `json:"created"`
+}
+
+// String names the key; its secret is not for printing.
+func (k *AccessKey) String() string { return "access key " + k.ID }
+
+// AccessKeyStoreKey is where an access key stands.
+func AccessKeyStoreKey(id string) string { return "x/" + id }
+
+// StoreKey implements Record.
+func (k *AccessKey) StoreKey() string { return AccessKeyStoreKey(k.ID) }
+
+// RootUser stands for the root user where a user's ID is asked for.
+const RootUser = "root"
+
+// AccessKeysPrefix is the index of a user's access keys, or those of RootUser; what follows is the access key ID.
+func AccessKeysPrefix(account, userID string) string {
+	if userID == "" {
+		userID = RootUser
+	}
+	return "i/accesskeys/" + account + "/" + userID + "/"
+}
+
+// Indexes implements Record.
+func (k *AccessKey) Indexes() []string {
+	return []string{AccessKeysPrefix(k.Account, k.UserID) + k.ID}
+}
+
+// AccessKeyCounter counts a user's access keys.
+func AccessKeyCounter(account, userID string) string {
+	if userID == "" {
+		userID = RootUser
+	}
+	return "c/accesskeys/" + account + "/" + userID
+}
+
+// Counters implements Record.
+func (k *AccessKey) Counters() []string { return []string{AccessKeyCounter(k.Account, k.UserID)} }
+
+// AccessKeyUse is when an access key was last used, and for what.
+type AccessKeyUse struct {
+	made    `json:",inline"`
+	ID      string    `json:"id"`
+	At      time.Time `json:"at"`
+	Service string    `json:"service"`
+	Region  string    `json:"region"`
+}
+
+// AccessKeyUseStoreKey is where the use of an access key stands.
+func AccessKeyUseStoreKey(id string) string { return "xu/" + id }
+
+// StoreKey implements Record.
+func (u *AccessKeyUse) StoreKey() string { return AccessKeyUseStoreKey(u.ID) }
+
+// Indexes implements Record.
+func (*AccessKeyUse) Indexes() []string { return nil }
+
+// Counters implements Record.
+func (*AccessKeyUse) Counters() []string { return nil }
+
+// MFADevice is a virtual device that makes time-based one-time passwords (RFC 6238).
+type MFADevice struct {
+	made    `json:",inline"`
+	Account string    `json:"account"`
+	Name    string    `json:"name"`
+	Path    string    `json:"path"`
+	Created time.Time `json:"created"`
+	Secret  []byte    `json:"secret"`
+	UserID  string    `json:"user,omitempty"` // "" while it is not enabled
+	Enabled time.Time `json:"enabled,omitzero"`
+	Step    int64     `json:"step,omitempty"`  // the time step of the last code that was taken: none that is not later is taken again
+	Drift   int64     `json:"drift,omitempty"` // how many time steps the device is ahead
+	Tags    []Tag     `json:"tags,omitempty"`
+}
+
+// String names the device; its secret is not for printing.
+func (d *MFADevice) String() string { return "MFA device " + d.Name }
+
+// MFADevicesPrefix is where an account's devices stand; what follows is the name, folded.
+func MFADevicesPrefix(account string) string { return "pm/" + account + "/" }
+
+// MFADeviceStoreKey is where a device stands.
+func MFADeviceStoreKey(account, name string) string {
+	return MFADevicesPrefix(account) + FoldName(name)
+}
+
+// StoreKey implements Record.
+func (d *MFADevice) StoreKey() string { return MFADeviceStoreKey(d.Account, d.Name) }
+
+// SerialNumber is how the device is named in calls, in the partition "aws".
+func (d *MFADevice) SerialNumber() string {
+	return "arn:aws:iam::" + d.Account + ":mfa" + d.Path + d.Name
+}
+
+// UserDevicesPrefix is the index of the devices that are enabled for a user; what follows is the device's name, folded.
+func UserDevicesPrefix(account, userID string) string {
+	return "i/mfa/" + account + "/" + userID + "/"
+}
+
+// Indexes implements Record.
+func (d *MFADevice) Indexes() []string {
+	if d.UserID == "" {
+		return nil
+	}
+	return []string{UserDevicesPrefix(d.Account, d.UserID) + FoldName(d.Name)}
+}
+
+// UserDeviceCounter counts the devices that are enabled for a user.
+func UserDeviceCounter(account, userID string) string { return "c/mfa/" + account + "/" + userID }
+
+// Counters implements Record.
+func (d *MFADevice) Counters() []string {
+	if d.UserID == "" {
+		return nil
+	}
+	return []string{UserDeviceCounter(d.Account, d.UserID)}
+}
+
+// OIDCProvider is an OpenID Connect provider whose tokens an account's roles may trust.
+type OIDCProvider struct {
+	made        `json:",inline"`
+	Account     string    `json:"account"`
+	URL         string    `json:"url"` // without https://
+	ClientIDs   []string  `json:"clientIds,omitempty"`
+	Thumbprints []string  `json:"thumbprints,omitempty"`
+	Created     time.Time `json:"created"`
+	Tags        []Tag     `json:"tags,omitempty"`
+}
+
+// OIDCProvidersPrefix is where an account's providers stand; what follows is the URL, encoded.
+func OIDCProvidersPrefix(account string) string { return "po/" + account + "/" }
+
+// OIDCProviderStoreKey is where a provider stands; url is without https://.
+func OIDCProviderStoreKey(account, url string) string {
+	return OIDCProvidersPrefix(account) + base64.RawURLEncoding.EncodeToString([]byte(url))
+}
+
+// StoreKey implements Record.
+func (p *OIDCProvider) StoreKey() string { return OIDCProviderStoreKey(p.Account, p.URL) }
+
+// ARN is the provider's Amazon Resource Name in the partition "aws".
+func (p *OIDCProvider) ARN() string {
+	return "arn:aws:iam::" + p.Account + ":oidc-provider/" + p.URL
+}
+
+// Indexes implements Record.
+func (*OIDCProvider) Indexes() []string { return nil }
+
+// OIDCProviderCounter counts an account's providers.
+func OIDCProviderCounter(account string) string { return "c/oidc/" + account }
+
+// Counters implements Record.
+func (p *OIDCProvider) Counters() []string { return []string{OIDCProviderCounter(p.Account)} }
