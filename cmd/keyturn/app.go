@@ -69,7 +69,7 @@ type appConfig struct {
 	// Trust takes credentials that nobody has made, too; only keyturn dev does.
 	Trust bool
 	// Init opens a store that has no access keys yet.
-	Init bool
+	Init  bool
 	Guard func(r *http.Request) (int, string)
 	// Extend returns the handler in the API's place, which may pass requests on to it. Nil: the API's.
 	Extend func(*appParts) (http.Handler, error)
@@ -154,7 +154,9 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		c.KMS.KeyStores = stores
 	}
 	k := kms.New(c.KMS)
-	identities := iam.New(iam.Config{Directory: directory, RealTime: c.Now})
+	mfa := identity.NewMFA(c.Now)
+	identities := iam.New(iam.Config{Directory: directory, MFA: mfa, RealTime: c.Now})
+	sessions := sts.New(sts.Config{Directory: directory, MFA: mfa, RealTime: c.Now})
 	a.pipeline, err = service.New(ctx, service.Config{
 		Store: sealed, Keyring: sealed.Keyring(), Clock: clk, Audit: sink, NodeID: node, Log: c.Log,
 		Authorize: authorizers{"iam": directory.Authorize, "sts": directory.Authorize}.or(k.Authorize),
@@ -195,7 +197,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	a.Handler = wire.NewHandler(wire.Config{
 		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), slices.Concat(k.Extensions(), a.runner.Operations(shifted), inside.Operations(onChecks))),
 		Query: map[string]*wire.QueryService{
-			api.STSVersion: {Name: "sts", Namespace: api.STSNamespace, Operations: byName(sts.Operations())},
+			api.STSVersion: {Name: "sts", Namespace: api.STSNamespace, Operations: byName(sessions.Operations())},
 			api.IAMVersion: {Name: "iam", Namespace: api.IAMNamespace, Operations: byName(identities.Operations())},
 		},
 		Authenticate: authenticate(c, directory), Guard: c.Guard, Security: security, Log: c.Log,

@@ -18,6 +18,8 @@ import (
 // Config is what the operations need to know of the server they run in.
 type Config struct {
 	Directory *identity.Directory
+	// MFA verifies codes of MFA devices.
+	MFA *identity.MFA
 	// RealTime is what codes of MFA devices are dated by; the service's own time may be elsewhere. Nil: time.Now.
 	RealTime func() time.Time
 }

@@ -39,7 +39,7 @@ func everyOperation(t *testing.T) (ops []*service.Op, requests []any) {
 		}
 		ops, requests = append(ops, op), append(requests, req)
 	}
-	for _, list := range [][]*service.Op{b.kms.Operations(), b.kms.Extensions(), b.runner.Operations(b.clock), inside.Operations(inside.Config{}), sts.Operations(), iam.New(iam.Config{Directory: identity.NewDirectory(identity.Config{})}).Operations()} {
+	for _, list := range [][]*service.Op{b.kms.Operations(), b.kms.Extensions(), b.runner.Operations(b.clock), inside.Operations(inside.Config{}), sts.New(sts.Config{}).Operations(), iam.New(iam.Config{Directory: identity.NewDirectory(identity.Config{})}).Operations()} {
 		for _, op := range list {
 			add(op, op.NewRequest())
 		}

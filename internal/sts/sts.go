@@ -1,14 +1,43 @@
-// Package sts has the operations of the AWS STS API that keyturn speaks.
+// Package sts has the operations of the AWS STS API that keyturn speaks: who a caller is, and sessions with temporary credentials. It follows
+// the AWS Security Token Service API Reference.
 package sts
 
 import (
+	"slices"
+	"time"
+
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
-// Operations returns every operation of the STS model.
-func Operations() []*service.Op {
-	ops := []*service.Op{getCallerIdentity()}
+// Config is what the operations need to know of the server they run in.
+type Config struct {
+	Directory *identity.Directory
+	// MFA verifies codes of MFA devices.
+	MFA *identity.MFA
+	// RealTime is what sessions are dated by. Nil: time.Now.
+	RealTime func() time.Time
+}
+
+// STS is the service. It stores nothing: what a session is stands in its token.
+type STS struct {
+	config Config
+}
+
+// New returns the service.
+func New(c Config) *STS {
+	if c.RealTime == nil {
+		c.RealTime = time.Now
+	}
+	return &STS{config: c}
+}
+
+// Operations returns every operation of the STS model, those that are not built included.
+func (s *STS) Operations() []*service.Op {
+	ops := slices.Concat(
+		[]*service.Op{getCallerIdentity()}, s.assumeRoleOperations(), s.sessionTokenOperations(), s.webIdentityOperations(),
+	)
 	built := make(map[string]bool, len(ops))
 	for _, op := range ops {
 		built[op.Name] = true

@@ -23,7 +23,7 @@ func TestGetCallerIdentity(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close(t.Context()) })
-	op := service.Table(sts.Operations())["sts.GetCallerIdentity"]
+	op := service.Table(sts.New(sts.Config{}).Operations())["sts.GetCallerIdentity"]
 	for _, caller := range []*service.Caller{
 		service.RootCaller("111122223333", "AKIAEXAMPLE"),
 		service.NewCaller(service.Caller{
@@ -46,7 +46,7 @@ func TestGetCallerIdentity(t *testing.T) {
 
 // TestModel checks that every operation of the model is there.
 func TestModel(t *testing.T) {
-	table := service.Table(sts.Operations())
+	table := service.Table(sts.New(sts.Config{}).Operations())
 	for _, m := range api.STSOperations() {
 		if op := table["sts."+m.Name]; op == nil {
 			t.Errorf("%s is not there", m.Name)
