@@ -146,6 +146,9 @@ func (e *entry) expired(now time.Time) error {
 
 // good tells whether an entry may be used for a token, and is made of what is there now.
 func (d *Directory) good(ctx context.Context, e *entry, sessionToken string) bool {
+	if !e.temporary && sessionToken != "" {
+		return false
+	}
 	if e.temporary {
 		got := digest(sessionToken)
 		if subtle.ConstantTimeCompare(got[:], e.token[:]) != 1 {

@@ -89,6 +89,38 @@ func stored(t *testing.T) []Record {
 			Owner: owner, KeyID: id, ID: strings.Repeat("34", 32), Created: when, Issuer: owner.Account, Grantee: "logs.amazonaws.com", Retiring: "logs.amazonaws.com",
 			Operations: []string{"CreateGrant", "Encrypt"}, Equals: []ContextPair{{"a", "1"}}, SourceARN: "arn:aws:logs:eu-central-1:111122223333:log-group:g",
 		},
+		&Account{ID: owner.Account, Name: "n", Created: when, Suspended: when.Add(time.Hour)},
+		&Deployment{Management: owner.Account, Created: when},
+		&AccountAlias{Alias: "a", Account: owner.Account},
+		&Name{Account: owner.Account, Kind: UserKind, Name: "Ann", ID: "AIDAEXAMPLE"},
+		&User{Principal: samplePrincipal("AIDAEXAMPLE", "Ann"), Groups: []string{"AGPAEXAMPLE"}},
+		&Group{Principal: samplePrincipal("AGPAEXAMPLE", "ops")},
+		&Role{Principal: samplePrincipal("AROAEXAMPLE", "deploy"), Description: "d", Trust: "{}", MaxSeconds: 3600},
+		samplePolicy(),
+		&AccessKey{ID: "AKIAEXAMPLE", Account: owner.Account, UserID: "AIDAEXAMPLE", Secret: "secret", Active: true, Created: when},
+		&AccessKeyUse{ID: "AKIAEXAMPLE", At: when, Service: "kms", Region: owner.Region},
+		&MFADevice{
+			Account: owner.Account, Name: "phone", Path: "/", Created: when, Secret: secret, UserID: "AIDAEXAMPLE", Enabled: when, Step: 7, Drift: -1,
+			Tags: []Tag{{"a", "b"}},
+		},
+		&OIDCProvider{
+			Account: owner.Account, URL: "oidc.example/id/1", ClientIDs: []string{"c"}, Thumbprints: []string{strings.Repeat("ab", 20)}, Created: when,
+			Tags: []Tag{{"a", "b"}},
+		},
+	}
+}
+
+func samplePrincipal(id, name string) Principal {
+	return Principal{
+		Account: owner.Account, ID: id, Name: name, Path: "/team/", Created: when, Inline: []Inline{{"in", "{}"}},
+		Attached: []string{"arn:aws:iam::aws:policy/AdministratorAccess"}, Boundary: "arn:aws:iam::111122223333:policy/p", Tags: []Tag{{"a", "b"}},
+	}
+}
+
+func samplePolicy() *ManagedPolicy {
+	return &ManagedPolicy{
+		Account: owner.Account, ID: "ANPAEXAMPLE", Name: "p", Path: "/", Description: "d", Created: when, Updated: when, Default: 2, Last: 3,
+		Versions: []PolicyVersion{{2, `{"a":1}`, when}, {3, "{}", when}}, Tags: []Tag{{"a", "b"}},
 	}
 }
 

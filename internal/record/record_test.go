@@ -41,6 +41,15 @@ func samples(t testing.TB) []Record {
 		&Tombstone{Owner: owner, KeyID: id, Deleted: when},
 		&Clock{Offset: int64(91 * 24 * time.Hour)},
 		sampleGrant(),
+		&Account{ID: owner.Account, Name: "n", Created: when},
+		&Name{Account: owner.Account, Kind: RoleKind, Name: "Deploy", ID: "AROAEXAMPLE"},
+		&User{Principal: samplePrincipal("AIDAEXAMPLE", "Ann"), Groups: []string{"AGPAEXAMPLE"}},
+		&Group{Principal: samplePrincipal("AGPAEXAMPLE", "ops")},
+		&Role{Principal: samplePrincipal("AROAEXAMPLE", "deploy"), Trust: "{}", MaxSeconds: 3600},
+		samplePolicy(),
+		&AccessKey{ID: "AKIAEXAMPLE", Account: owner.Account, Secret: "secret", Active: true, Created: when},
+		&MFADevice{Account: owner.Account, Name: "phone", Path: "/", Created: when, Secret: secret, UserID: "AIDAEXAMPLE"},
+		&OIDCProvider{Account: owner.Account, URL: "oidc.example", Created: when},
 	}
 }
 
