@@ -46,7 +46,7 @@ var allowed = map[string]string{
 
 	// The pipeline, and the operations.
 	"internal/service":  "internal/api internal/audit internal/authz internal/clock internal/keys internal/policy internal/record internal/store internal/throttle",
-	"internal/kms":      "internal/api internal/audit internal/authz internal/cms internal/keys internal/keywrap internal/nitro internal/policy internal/record internal/service internal/throttle internal/xaes",
+	"internal/kms":      "internal/api internal/audit internal/authz internal/cms internal/identity internal/keys internal/keywrap internal/nitro internal/policy internal/record internal/service internal/throttle internal/xaes",
 	"internal/identity": "internal/api internal/audit internal/authz internal/policy internal/record internal/service",
 	"internal/iam":      "internal/api internal/audit internal/identity internal/policy internal/record internal/service",
 	"internal/sts":      "internal/api internal/identity internal/service",

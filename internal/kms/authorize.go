@@ -30,7 +30,7 @@ func (k *KMS) decide(a *service.Authorization) (authz.Decision, error) {
 	q := a.Question(resourceValues)
 	// Aliases are the account's: ListAliases takes an IAM policy, and none of a key's.
 	if key := a.Target.Key; key != nil && a.Target.Action != "kms:ListAliases" {
-		p, err := k.policies.of(key.Owner, key.Policy)
+		p, err := k.policies.of(key)
 		if err != nil {
 			return authz.Decision{}, err
 		}
@@ -56,26 +56,26 @@ func abroad() map[string]bool {
 // asked for, for RetireGrant the grant itself. A session stands for its role, too.
 func (k *KMS) granted(a *service.Authorization) (bool, error) {
 	who := a.Tx.Call.Caller.Who()
-	principals := []string{who.ARN}
+	by := holder{names: []string{who.ARN}, ids: who.UniqueIDs}
 	if who.Role != "" {
-		principals = append(principals, who.Role)
+		by.names = append(by.names, who.Role)
 	}
 	if who.Kind == policy.Service {
-		principals = []string{who.Service}
+		by.names = []string{who.Service}
 	}
 	const noSource = "" // nobody calls on behalf of a resource here
 	switch a.Target.Action {
 	case "kms:RetireGrant":
-		return a.Target.Grant != nil && mayRetire(principals, a.Target.Grant), nil
+		return a.Target.Grant != nil && mayRetire(by, a.Target.Grant), nil
 	case "kms:CreateGrant":
 		if a.Target.Grant == nil {
 			return false, nil
 		}
-		g, err := k.parentFor(a.Tx, a.Target.Key, a.Target.Grant, principals, noSource)
+		g, err := k.parentFor(a.Tx, a.Target.Key, a.Target.Grant, by, noSource)
 		return g != nil, err
 	}
 	operation := strings.TrimPrefix(a.Target.Action, "kms:")
-	g, err := k.grantFor(a.Tx, a.Target.Key, api.GrantOperation(operation), principals, a.Context(), noSource)
+	g, err := k.grantFor(a.Tx, a.Target.Key, api.GrantOperation(operation), by, a.Context(), noSource)
 	return g != nil, err
 }
 
@@ -90,7 +90,7 @@ func (k *KMS) keepsHold(tx *service.Tx, key *record.Key, bypass api.Opt[bool]) e
 	if bypass.V || tx.Call.Caller.Service {
 		return nil
 	}
-	p, err := k.policies.of(key.Owner, key.Policy)
+	p, err := k.policies.of(key)
 	if err != nil {
 		return err
 	}

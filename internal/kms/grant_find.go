@@ -12,36 +12,43 @@ import (
 // grantScan is how many index entries are read at once. Most often the first is the one.
 const grantScan = 16
 
-// grantFor returns the first grant found on the key that permits an operation to one of the principals, nil if there is none; see holds.
+// holder is who may have a grant: a principal by its ARNs, a session also by that of its role, and by their unique IDs.
+type holder struct{ names, ids []string }
+
+// is tells whether a principal may be the one that had a unique ID; "" is not known.
+func (h holder) is(id string) bool { return id == "" || slices.Contains(h.ids, id) }
+
+// grantFor returns the first grant found on the key that permits an operation to a principal, nil if there is none; see holds.
 // The cost does not depend on how many other grants there are: for a source ARN, a class of constraints and a set of operations there
 // is one place to look at. What it reads in a change is guarded, so that a grant revoked meanwhile stops the change.
-func (k *KMS) grantFor(tx *service.Tx, key *record.Key, op api.GrantOperation, principals []string, context map[string]string, sourceARN string) (*record.Grant, error) {
+func (k *KMS) grantFor(tx *service.Tx, key *record.Key, op api.GrantOperation, by holder, context map[string]string, sourceARN string) (*record.Grant, error) {
 	if !slices.Contains(record.GrantOperations, string(op)) || op == api.GrantOperationCreateGrant || op == api.GrantOperationRetireGrant {
 		return nil, nil // see holds
 	}
 	if !inContext(string(op)) {
 		context = nil
 	}
-	f := grantFinder{tx: tx, key: key, mask: record.GrantMask(string(op)), context: record.Digests(record.ContextPairs(context))}
+	f := grantFinder{tx: tx, key: key, by: by, mask: record.GrantMask(string(op)), context: record.Digests(record.ContextPairs(context))}
 	f.accept = func(g *record.Grant) bool { return permits(g, op, f.context, sourceARN) }
-	return f.find(principals, sourceARN, op == api.GrantOperationDescribeKey)
+	return f.find(sourceARN, op == api.GrantOperationDescribeKey)
 }
 
-// parentFor returns a grant on the key that lets one of the principals make the child, nil if there is none; see within. The request
+// parentFor returns a grant on the key that lets a principal make the child, nil if there is none; see within. The request
 // itself must be on behalf of the resource that the parent demands.
-func (k *KMS) parentFor(tx *service.Tx, key *record.Key, child *record.Grant, principals []string, sourceARN string) (*record.Grant, error) {
+func (k *KMS) parentFor(tx *service.Tx, key *record.Key, child *record.Grant, by holder, sourceARN string) (*record.Grant, error) {
 	f := grantFinder{
-		tx: tx, key: key, mask: record.GrantMask(append([]string{string(api.GrantOperationCreateGrant)}, child.Operations...)...),
+		tx: tx, key: key, by: by, mask: record.GrantMask(append([]string{string(api.GrantOperationCreateGrant)}, child.Operations...)...),
 		context: record.Digests(demanded(child)), change: true,
 	}
 	f.accept = func(g *record.Grant) bool { return within(g, child) && (g.SourceARN == "" || g.SourceARN == sourceARN) }
-	return f.find(principals, sourceARN, false)
+	return f.find(sourceARN, false)
 }
 
 // grantFinder looks for a grant in the index of a grantee's grants.
 type grantFinder struct {
 	tx      *service.Tx
 	key     *record.Key
+	by      holder
 	mask    uint32   // operations that the grant must have
 	context []string // sorted digests of the encryption context
 	accept  func(*record.Grant) bool
@@ -50,12 +57,12 @@ type grantFinder struct {
 	principal string // whose grants are being looked at
 }
 
-func (f *grantFinder) find(principals []string, sourceARN string, described bool) (*record.Grant, error) {
+func (f *grantFinder) find(sourceARN string, described bool) (*record.Grant, error) {
 	sources := []string{record.GrantSource("")}
 	if sourceARN != "" {
 		sources = append(sources, record.GrantSource(sourceARN))
 	}
-	for _, principal := range principals {
+	for _, principal := range f.by.names {
 		if f.principal = principal; principal == "" {
 			continue
 		}
@@ -163,4 +170,6 @@ func (f *grantFinder) grant(id string) (*record.Grant, error) {
 }
 
 // accepts asks the grant itself, its grantee too: the index has only a hash of that.
-func (f *grantFinder) accepts(g *record.Grant) bool { return g.Grantee == f.principal && f.accept(g) }
+func (f *grantFinder) accepts(g *record.Grant) bool {
+	return g.Grantee == f.principal && f.by.is(g.GranteeID) && f.accept(g)
+}

@@ -75,16 +75,16 @@ func demanded(g *record.Grant) []record.ContextPair {
 	return g.Subset
 }
 
-// mayRetire tells whether the grant itself lets one of the principals retire it: the retiring principal, the grantee if RetireGrant is
+// mayRetire tells whether the grant itself lets a principal retire it: the retiring principal, the grantee if RetireGrant is
 // among its operations, and the root of the account in which it was made or of the key's ("Retiring and revoking grants", AWS KMS developer
 // guide). Constraints do not apply.
-func mayRetire(principals []string, g *record.Grant) bool {
-	for _, p := range principals {
-		switch p {
-		case "": // nobody
-		case g.Retiring, rootARN(g.Issuer, g.Region), rootARN(g.Account, g.Region):
+func mayRetire(by holder, g *record.Grant) bool {
+	for _, p := range by.names {
+		switch {
+		case p == "": // nobody
+		case p == g.Retiring && by.is(g.RetiringID), p == rootARN(g.Issuer, g.Region), p == rootARN(g.Account, g.Region):
 			return true
-		case g.Grantee:
+		case p == g.Grantee && by.is(g.GranteeID):
 			if slices.Contains(g.Operations, string(api.GrantOperationRetireGrant)) {
 				return true
 			}

@@ -146,7 +146,7 @@ func TestMayRetire(t *testing.T) {
 		{"another service", []string{"logs.amazonaws.com.cn"}, service, false},
 		{"the case of an ARN", []string{"arn:aws:iam::111122223333:user/Admin"}, kept, false},
 	} {
-		if got := mayRetire(c.principals, c.g); got != c.want {
+		if got := mayRetire(holder{names: c.principals}, c.g); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 )
@@ -72,6 +73,18 @@ func requestedGrant(tx *service.Tx, k *record.Key, q *api.CreateGrantRequest) (*
 		}
 		if _, err := principalARN(principal.V, k.Region); err != nil {
 			return nil, err
+		}
+	}
+	pins, err := identity.Pins(tx, []string{g.Grantee, g.Retiring})
+	if err != nil {
+		return nil, err
+	}
+	for _, pin := range pins {
+		if pin.ARN == g.Grantee {
+			g.GranteeID = pin.ID
+		}
+		if pin.ARN == g.Retiring {
+			g.RetiringID = pin.ID
 		}
 	}
 	if q.GranteeServicePrincipal.Set {

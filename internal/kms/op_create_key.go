@@ -63,7 +63,7 @@ func (k *KMS) planCreateKey(tx *service.Tx, q *api.CreateKeyRequest, _ []service
 	if err != nil {
 		return nil, err
 	}
-	if key.Policy, err = checkPolicy(q.Policy); err != nil {
+	if key.Policy, key.Pins, err = checkPolicy(tx, q.Policy); err != nil {
 		return nil, err
 	}
 	if key.Tags, err = addTags(nil, q.Tags); err != nil {

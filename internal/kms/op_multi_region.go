@@ -97,7 +97,7 @@ func (k *KMS) planReplicateKey(tx *service.Tx, q *api.ReplicateKeyRequest, targe
 	if len(key.MultiRegion.Replicas) >= maxReplicas {
 		return nil, api.Errorf(api.LimitExceededException, "The key %s has reached the limit of %d replica keys.", key.ARN(), maxReplicas)
 	}
-	policyText, err := checkPolicy(q.Policy)
+	policyText, pins, err := checkPolicy(tx, q.Policy)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (k *KMS) planReplicateKey(tx *service.Tx, q *api.ReplicateKeyRequest, targe
 	}
 	replica := &record.Key{
 		Owner: owner, ID: key.ID, Created: tx.Now, Description: q.Description.V, Spec: key.Spec, Usage: key.Usage, Origin: key.Origin,
-		Manager: key.Manager, State: record.Enabled, Policy: policyText, Tags: tags, JitterSeconds: k.jitter(),
+		Manager: key.Manager, State: record.Enabled, Policy: policyText, Pins: pins, Tags: tags, JitterSeconds: k.jitter(),
 	}
 	if err := k.keepsHold(tx, replica, q.BypassPolicyLockoutSafetyCheck); err != nil {
 		return nil, err

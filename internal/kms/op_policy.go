@@ -5,27 +5,29 @@ import (
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
-// checkPolicy returns what to store of a key policy: the text as given, or "" for none, the default policy.
-func checkPolicy(text api.Opt[string]) (string, error) {
+// checkPolicy returns what to store of a key policy: the text as given, or "" for none, the default policy; and whom it names.
+func checkPolicy(tx *service.Tx, text api.Opt[string]) (string, []record.Pin, error) {
 	if !text.Set {
-		return "", nil
+		return "", nil, nil
 	}
 	if len(text.V) > policy.MaxKeyPolicyBytes {
-		return "", api.Errorf(api.LimitExceededException, "The key policy is longer than %d bytes.", policy.MaxKeyPolicyBytes)
+		return "", nil, api.Errorf(api.LimitExceededException, "The key policy is longer than %d bytes.", policy.MaxKeyPolicyBytes)
 	}
-	_, err := policy.ParseKeyPolicy([]byte(text.V))
+	p, err := policy.ParseKeyPolicy([]byte(text.V))
 	if perr := (*policy.Error)(nil); errors.As(err, &perr) {
-		return "", api.Errorf(api.MalformedPolicyDocumentException, "%s", perr.Message)
+		return "", nil, api.Errorf(api.MalformedPolicyDocumentException, "%s", perr.Message)
 	}
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return text.V, nil
+	pins, err := identity.Pins(tx, identity.Named(p))
+	return text.V, pins, err
 }
 
 // policyOf is the key's policy as text.
@@ -61,11 +63,11 @@ func (k *KMS) putKeyPolicy() *service.Op {
 			if err := customerManaged(t.Key, tx.Call.Caller.ARN, t.Action); err != nil {
 				return nil, err
 			}
-			text, err := checkPolicy(q.Policy)
+			text, pins, err := checkPolicy(tx, q.Policy)
 			if err != nil {
 				return nil, err
 			}
-			t.Key.Policy = text
+			t.Key.SetPolicy(text, pins)
 			if err := k.keepsHold(tx, t.Key, q.BypassPolicyLockoutSafetyCheck); err != nil {
 				return nil, err
 			}

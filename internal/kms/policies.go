@@ -5,6 +5,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/record"
 )
@@ -26,22 +27,20 @@ func newPolicies() policies {
 	})}
 }
 
-// of returns the policy of a key: its text, "" for the default policy.
-func (p policies) of(owner record.Owner, text string) (*policy.Compiled, error) {
-	name := text
-	if text == "" {
-		name = owner.Account + record.Partition(owner.Region) // no policy looks like that
+// of returns the policy of a key.
+func (p policies) of(k *record.Key) (*policy.Compiled, error) {
+	name := k.PolicyName()
+	if name == "" {
+		name = k.Account + record.Partition(k.Region) // no policy looks like that
 	}
 	if c, ok := p.compiled.GetIfPresent(name); ok {
 		return c, nil
 	}
-	if text == "" {
-		text = defaultText(owner)
-	}
-	doc, err := policy.ParseInForce([]byte(text))
+	doc, err := policy.ParseInForce([]byte(policyOf(k)))
 	if err != nil {
 		return nil, fmt.Errorf("kms: a stored key policy cannot be read: %w", err)
 	}
+	identity.Pin(doc, k.Pins)
 	c := policy.Compile(doc)
 	p.compiled.Set(name, c)
 	return c, nil

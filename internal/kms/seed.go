@@ -68,13 +68,13 @@ func (k *KMS) planSeed(tx *service.Tx, q *Seed, _ []service.Target) (*service.No
 	if len(q.Materials) == 0 || len(q.Materials) > MaxSeedMaterials || len(q.Aliases) > MaxSeedAliases {
 		return nil, api.Errorf(api.ValidationException, "key %s: 1 to %d materials and up to %d aliases are possible", q.ID, MaxSeedMaterials, MaxSeedAliases)
 	}
-	text, err := checkPolicy(api.Opt[string]{V: q.Policy, Set: q.Policy != ""})
+	text, pins, err := checkPolicy(tx, api.Opt[string]{V: q.Policy, Set: q.Policy != ""})
 	if err != nil {
 		return nil, err
 	}
 	key := &record.Key{
 		Owner: q.Owner, ID: q.ID, Created: q.Materials[0].Date, Description: q.Description, Spec: symmetricSpec, Usage: keys.EncryptDecrypt,
-		Origin: record.OriginKMS, Manager: record.Customer, State: record.Enabled, Policy: text, Tags: q.Tags,
+		Origin: record.OriginKMS, Manager: record.Customer, State: record.Enabled, Policy: text, Pins: pins, Tags: q.Tags,
 	}
 	if q.Disabled {
 		key.State = record.Disabled

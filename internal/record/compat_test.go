@@ -57,6 +57,8 @@ func stored(t *testing.T) []Record {
 	token.Origin, token.KeyStore = OriginToken, "cks-1234567890abcdef0"
 	external := key
 	external.Origin, external.KeyStore, external.ExternalKey = OriginExternal, "cks-1234567890abcdef1", "theirs"
+	pinned := key
+	pinned.Pins = []Pin{{"arn:aws:iam::111122223333:user/u", "AIDAEXAMPLE"}}
 	tokenMaterial := &Material{Owner: owner, KeyID: id, ID: strings.Repeat("ef", 32), Seq: 1, Created: when, Token: true, Messages: 1 << 20}
 	return []Record{
 		&key, &pending,
@@ -106,6 +108,11 @@ func stored(t *testing.T) []Record {
 		&OIDCProvider{
 			Account: owner.Account, URL: "oidc.example/id/1", ClientIDs: []string{"c"}, Thumbprints: []string{strings.Repeat("ab", 20)}, Created: when,
 			Tags: []Tag{{"a", "b"}},
+		},
+		&pinned,
+		&Grant{
+			Owner: owner, KeyID: id, ID: strings.Repeat("56", 32), Created: when, Issuer: owner.Account, Grantee: "arn:aws:iam::111122223333:role/r",
+			GranteeID: "AROAEXAMPLE", Retiring: "arn:aws:iam::111122223333:user/u", RetiringID: "AIDAEXAMPLE", Operations: []string{"Encrypt"},
 		},
 	}
 }

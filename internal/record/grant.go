@@ -21,8 +21,11 @@ type Grant struct {
 	Name    string    `json:"name,omitempty"`
 	Issuer  string    `json:"issuer"` // the account of who made it
 	// Grantee may use the key, Retiring may retire the grant; "" is nobody. Each is an ARN, or the name of a service.
-	Grantee    string   `json:"grantee"`
-	Retiring   string   `json:"retiring,omitempty"`
+	Grantee  string `json:"grantee"`
+	Retiring string `json:"retiring,omitempty"`
+	// GranteeID and RetiringID are the unique IDs that the two had when the grant was made; "" where there was no such user or role.
+	GranteeID  string   `json:"granteeId,omitempty"`
+	RetiringID string   `json:"retiringId,omitempty"`
 	Operations []string `json:"operations,omitempty"` // of GrantOperations, each once, in the order given
 	// Subset must be in the encryption context of a use, Equals must be all of it. One of them at most has pairs, as ContextPairs
 	// sorts them.
@@ -190,6 +193,9 @@ func (g *Grant) SamePrefix() string {
 	parts = append(parts, "equals")
 	for _, p := range g.Equals {
 		parts = append(parts, p.Name, p.Value)
+	}
+	if g.GranteeID != "" || g.RetiringID != "" { // else as it was before there were any
+		parts = append(parts, "ids", g.GranteeID, g.RetiringID)
 	}
 	var all strings.Builder
 	for _, s := range parts { // each with its length: no two lists give the same text

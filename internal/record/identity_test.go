@@ -72,3 +72,29 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		}
 	}
 }
+
+// TestPolicyName tells policies with the same text apart by whom it named.
+func TestPolicyName(t *testing.T) {
+	k := &Key{Owner: owner, ID: "1234abcd-12ab-34cd-56ef-1234567890ab", Policy: "{}"}
+	if k.PolicyName() != "{}" || (&Key{}).PolicyName() != "" {
+		t.Errorf("names %q", k.PolicyName())
+	}
+	k.Pins = []Pin{{"arn:u", "AIDAONE"}}
+	one := k.PolicyName()
+	b, err := Encode(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Decode(k.StoreKey(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := r.(*Key)
+	if stored.PolicyName() != one || one == "{}" {
+		t.Errorf("stored it is %q, before %q", stored.PolicyName(), one)
+	}
+	stored.SetPolicy("{}", []Pin{{"arn:u", "AIDATWO"}})
+	if n := stored.PolicyName(); n == one || n == "{}" {
+		t.Errorf("with another pin it is %q", n)
+	}
+}

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -45,6 +46,12 @@ type Tag struct {
 	Value string `json:"v"`
 }
 
+// Pin says which user or role an ARN named at some time: whoever has the name later is somebody else.
+type Pin struct {
+	ARN string `json:"a"`
+	ID  string `json:"i"` // AIDA..., AROA...
+}
+
 // Key is a KMS key: all of it but its materials.
 type Key struct {
 	made        `json:",inline"`
@@ -58,6 +65,7 @@ type Key struct {
 	Manager     Manager   `json:"manager"`
 	State       State     `json:"state"`
 	Policy      string    `json:"policy,omitempty"` // "" is the default policy
+	Pins        []Pin     `json:"pins,omitempty"`   // whom the ARNs in Policy named when it was put, sorted by ARN
 	Tags        []Tag     `json:"tags,omitempty"`   // in the order given
 
 	DeletionDate  time.Time `json:"deletionDate,omitzero"`  // with PendingDeletion
@@ -82,7 +90,8 @@ type Key struct {
 	KeyStore    string `json:"keyStore,omitempty"`
 	ExternalKey string `json:"externalKey,omitempty"`
 
-	arn string // made by Decode; "" in a key that was not stored yet
+	arn        string // made by Decode; "" in a key that was not stored yet
+	policyName string // made by Decode where there are Pins
 }
 
 // MultiRegion is what a multi-Region key knows of its related keys. Rotation, Current, CurrentSince, Materials and OnDemandCount are
@@ -114,6 +123,22 @@ type Rotation struct {
 	Next    time.Time `json:"next,omitzero"` // the date promised
 }
 
+// SetPolicy gives the key another policy.
+func (k *Key) SetPolicy(text string, pins []Pin) { k.Policy, k.Pins, k.policyName = text, pins, "" }
+
+// PolicyName is the same for keys whose policies say the same of the same principals; "" for the default policy.
+func (k *Key) PolicyName() string {
+	if len(k.Pins) == 0 || k.policyName != "" {
+		return cmp.Or(k.policyName, k.Policy)
+	}
+	var b strings.Builder
+	b.WriteString(k.Policy)
+	for _, p := range k.Pins {
+		b.WriteString("\n" + p.ARN + " " + p.ID)
+	}
+	return b.String()
+}
+
 // KeyStoreKey is where a key stands.
 func KeyStoreKey(o Owner, id string) string { return o.path("k", id) }
 
@@ -133,7 +158,7 @@ func KeyARN(o Owner, id string) string { return o.arn("key/" + id) }
 
 // Weight implements Record.
 func (k *Key) Weight() int {
-	w := len(k.Policy) + len(k.Description) + 256*len(k.Imports)
+	w := 2*len(k.Policy) + len(k.Description) + 256*len(k.Imports) + 256*len(k.Pins)
 	for _, t := range k.Tags {
 		w += 64 + len(t.Key) + len(t.Value)
 	}

@@ -1,0 +1,103 @@
+package kms_test
+
+import (
+	"testing"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/authz"
+	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/service"
+)
+
+// identities writes users and roles of the account into the store, and takes them out again.
+type putIdentities struct{ put, remove []record.Record }
+
+func (b *bench) identities(t *testing.T, q putIdentities) {
+	t.Helper()
+	op := service.Def[putIdentities, service.None]{
+		Name: "PutIdentities", Kind: service.Internal,
+		Plan: func(tx *service.Tx, q *putIdentities, _ []service.Target) (*service.None, error) {
+			for _, r := range q.put {
+				if _, err := service.Lookup[record.Record](tx, r.StoreKey()); err != nil {
+					return nil, err
+				}
+				tx.Put(r)
+			}
+			for _, r := range q.remove {
+				old, err := service.Lookup[record.Record](tx, r.StoreKey())
+				if err != nil {
+					return nil, err
+				}
+				tx.Delete(old)
+			}
+			return &service.None{}, nil
+		},
+	}.Op("kms")
+	if _, err := b.p.DoInternal(t.Context(), op, record.Owner{Account: account, Region: region}, b.clock.Now(), 0, &q); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func annWith(id string) (*record.User, *record.Name) {
+	return &record.User{Principal: record.Principal{Account: account, ID: id, Name: "ann", Path: "/"}},
+		&record.Name{Account: account, Kind: record.UserKind, Name: "ann", ID: id}
+}
+
+// TestPinnedPrincipals deletes a user that a key policy and a grant name, and makes it again: the new one is somebody else, and the old one's
+// rights are not its own. What a policy says of a name that nobody had goes to whoever has it.
+func TestPinnedPrincipals(t *testing.T) {
+	b := testBench(t)
+	user := func(id string) *service.Caller {
+		return service.NewCaller(service.Caller{Account: account, ARN: ann, Type: "IAMUser", PrincipalID: id, UserName: "ann", Identity: &authz.Identity{}})
+	}
+	policy := str(keyPolicy(`{"Effect":"Allow","Principal":{"AWS":"` + ann + `"},"Action":"kms:Encrypt","Resource":"*"}`))
+	before, _ := b.newKey(t, &api.CreateKeyRequest{Policy: policy})
+	old, name := annWith("AIDAOLD")
+	b.identities(t, putIdentities{put: []record.Record{old, name}})
+	pinned, _ := b.newKey(t, &api.CreateKeyRequest{Policy: policy})
+	put, _ := b.newKey(t, &api.CreateKeyRequest{})
+	b.run(t, "PutKeyPolicy", &api.PutKeyPolicyRequest{KeyId: str(put), Policy: policy})
+	granted, _ := b.newKey(t, &api.CreateKeyRequest{})
+	grant := &api.CreateGrantRequest{
+		KeyId: str(granted), GranteePrincipal: str(ann), RetiringPrincipal: str(ann), Operations: []api.GrantOperation{"Encrypt"}, Name: str("g"),
+	}
+	first, _ := b.grant(t, grant)
+
+	encrypt := func(id, key string) string {
+		_, err := b.as(t, user(id), "kms.Encrypt", &api.EncryptRequest{KeyId: str(key), Plaintext: []byte("x")})
+		if err == nil {
+			return ""
+		}
+		return string(err.Code)
+	}
+	for _, key := range []string{before, pinned, put, granted} {
+		if code := encrypt("AIDAOLD", key); code != "" {
+			t.Errorf("%s: %s", key, code)
+		}
+	}
+	b.identities(t, putIdentities{remove: []record.Record{old, name}})
+	again, name := annWith("AIDANEW")
+	b.identities(t, putIdentities{put: []record.Record{again, name}})
+	for key, want := range map[string]string{before: "", pinned: "AccessDeniedException", put: "AccessDeniedException", granted: "AccessDeniedException"} {
+		if code := encrypt("AIDANEW", key); code != want {
+			t.Errorf("the new one on %s: %q, want %q", key, code, want)
+		}
+	}
+	if _, err := b.as(t, user("AIDANEW"), "kms.RetireGrant", &api.RetireGrantRequest{KeyId: str(granted), GrantId: str(first)}); err == nil {
+		t.Error("the new one retired the old one's grant")
+	}
+	second, _ := b.grant(t, grant)
+	if second == first {
+		t.Error("a grant to the new one is taken for that to the old one")
+	}
+	if code := encrypt("AIDANEW", granted); code != "" {
+		t.Errorf("with a grant of its own: %s", code)
+	}
+	b.run(t, "PutKeyPolicy", &api.PutKeyPolicyRequest{KeyId: str(put), Policy: policy})
+	if code := encrypt("AIDANEW", put); code != "" {
+		t.Errorf("with the policy put again: %s", code)
+	}
+	if code := encrypt("AIDAOLD", put); code != "AccessDeniedException" {
+		t.Errorf("the old one: %q", code)
+	}
+}
