@@ -15,14 +15,15 @@ import (
 // IsTruncated, not by how many there are, as the API Reference says of every list.
 const looksAtLeast = 100
 
-// ListPolicies has AWS's policies first, by name, then those of the account, by path and name. A position in it is one of these prefixes
-// and the name, or path and name.
+// ListPolicies has AWS's policies first, by name whatever its case, then those of the account, by path and name. A position in it is one of
+// these prefixes and the folded name, or path and name.
 const (
 	awsFirst = "a"
 	ownThen  = "o"
 )
 
-// listedPolicy is a policy and where it stands in the list. The policy is nil if it was deleted meanwhile.
+// listedPolicy is a policy and where it stands in the list. The policy is nil if it was deleted meanwhile, or only its name begins as the
+// path prefix does.
 type listedPolicy struct {
 	position string
 	policy   *record.ManagedPolicy
@@ -33,7 +34,7 @@ func policiesAfter(tx *service.Tx, q *api.ListPoliciesRequest, position string, 
 	var list []listedPolicy
 	if q.Scope.V != api.PolicyScopeTypeLocal && !strings.HasPrefix(position, ownThen) {
 		for _, m := range identity.AWSManaged() {
-			if at := awsFirst + m.Name; at > position && strings.HasPrefix(m.Path, q.PathPrefix.V) && len(list) < n {
+			if at := awsFirst + record.FoldName(m.Name); at > position && strings.HasPrefix(m.Path, q.PathPrefix.V) && len(list) < n {
 				list = append(list, listedPolicy{at, awsPolicy(&m)})
 			}
 		}
@@ -63,7 +64,11 @@ func policiesAfter(tx *service.Tx, q *api.ListPoliciesRequest, position string, 
 	}
 	for i, e := range entries {
 		path := strings.TrimPrefix(e.Key, base)
-		list = append(list, listedPolicy{ownThen + path[:strings.LastIndexByte(path, '/')], own[keys[i]]})
+		l := listedPolicy{position: ownThen + path[:strings.LastIndexByte(path, '/')]}
+		if p := own[keys[i]]; p != nil && strings.HasPrefix(p.Path, q.PathPrefix.V) {
+			l.policy = p
+		}
+		list = append(list, l)
 	}
 	return list, nil
 }
