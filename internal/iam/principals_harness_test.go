@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
+	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/store/memstore"
 )
 
@@ -31,6 +34,33 @@ const (
 
 var principalsStart = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
+// meddling is a store in which a test can have something done just before a change is committed.
+type meddling struct {
+	store.Store
+	mu     sync.Mutex
+	before func() // guarded by mu
+}
+
+func (m *meddling) beforeNextChange(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.before = f
+}
+
+func (m *meddling) Commit(ctx context.Context, b store.Batch) (store.Rev, error) {
+	change := slices.ContainsFunc(b.Writes, func(w store.Write) bool { return strings.HasPrefix(w.Key, "o/") && !w.Delete }) // has an audit record
+	if change {
+		m.mu.Lock()
+		f := m.before
+		m.before = nil
+		m.mu.Unlock()
+		if f != nil {
+			f()
+		}
+	}
+	return m.Store.Commit(ctx, b)
+}
+
 // principalsBench is IAM and KMS in one process, with a directory of identities, over a sealed store in memory. Its clock stands still.
 type principalsBench struct {
 	t         testing.TB
@@ -39,6 +69,7 @@ type principalsBench struct {
 	directory *identity.Directory
 	sink      *audit.Memory
 	root      *service.Caller
+	store     *meddling
 }
 
 func newPrincipalsBench(t testing.TB) *principalsBench {
@@ -48,12 +79,12 @@ func newPrincipalsBench(t testing.TB) *principalsBench {
 		UserName: "configured", AccessKeyID: "AKIACONFIGURED000000",
 	})
 	b := &principalsBench{
-		t: t, sink: audit.NewMemory(100_000), root: service.RootCaller(principalsAccount, "AKIAEXAMPLE"),
+		t: t, store: &meddling{Store: memstore.New()}, sink: audit.NewMemory(100_000), root: service.RootCaller(principalsAccount, "AKIAEXAMPLE"),
 		directory: identity.NewDirectory(identity.Config{Configured: map[string]identity.Configured{
 			"AKIACONFIGURED000000": {Secret: "secret", Caller: configured},
 		}}),
 	}
-	sealed, err := seal.Open(t.Context(), memstore.New(), seal.Options{Provider: seal.NewKeyFile(make([]byte, 32)), Dev: true, Now: principalsStart})
+	sealed, err := seal.Open(t.Context(), b.store, seal.Options{Provider: seal.NewKeyFile(make([]byte, 32)), Dev: true, Now: principalsStart})
 	if err != nil {
 		t.Fatal(err)
 	}

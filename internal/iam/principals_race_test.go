@@ -28,6 +28,94 @@ func race(rounds int, each func(round int) []func()) {
 
 const raceRounds = 50
 
+// TestOvertaken has one change planned, another one made that it does not go together with, and only then the first committed.
+func TestOvertaken(t *testing.T) {
+	u, g, arn := api.Some("u"), api.Some("g"), api.Some("arn:aws:iam::"+principalsAccount+":policy/p")
+	type change struct {
+		op  string
+		req api.Request
+	}
+	deletePolicy := change{"DeletePolicy", &api.DeletePolicyRequest{PolicyArn: arn}}
+	attachUser := change{"AttachUserPolicy", &api.AttachUserPolicyRequest{UserName: u, PolicyArn: arn}}
+	attachGroup := change{"AttachGroupPolicy", &api.AttachGroupPolicyRequest{GroupName: g, PolicyArn: arn}}
+	bound := change{"PutUserPermissionsBoundary", &api.PutUserPermissionsBoundaryRequest{UserName: u, PermissionsBoundary: arn}}
+	deleteGroup := change{"DeleteGroup", &api.DeleteGroupRequest{GroupName: g}}
+	join := change{"AddUserToGroup", &api.AddUserToGroupRequest{GroupName: g, UserName: u}}
+	deleteUser := change{"DeleteUser", &api.DeleteUserRequest{UserName: u}}
+	makeKey := change{"CreateAccessKey", &api.CreateAccessKeyRequest{UserName: u}}
+	putUser := change{"PutUserPolicy", &api.PutUserPolicyRequest{UserName: u, PolicyName: g, PolicyDocument: api.Some(padded(1100))}}
+	putUserToo := change{"PutUserPolicy", &api.PutUserPolicyRequest{UserName: u, PolicyName: u, PolicyDocument: api.Some(padded(1100))}}
+	makePolicy := change{"CreatePolicy", &api.CreatePolicyRequest{PolicyName: api.Some("q"), PolicyDocument: api.Some(principalsAllow)}}
+	makePolicyToo := change{"CreatePolicy", &api.CreatePolicyRequest{PolicyName: api.Some("Q"), PolicyDocument: api.Some(principalsAllow)}}
+	alias := change{"CreateAccountAlias", &api.CreateAccountAliasRequest{AccountAlias: api.Some("alias")}}
+	tests := []struct {
+		planned, made change
+		code          api.ErrorCode
+	}{
+		{deletePolicy, attachUser, api.DeleteConflict},
+		{deletePolicy, attachGroup, api.DeleteConflict},
+		{deletePolicy, bound, api.DeleteConflict},
+		{deletePolicy, change{"CreatePolicyVersion", &api.CreatePolicyVersionRequest{PolicyArn: arn, PolicyDocument: api.Some(principalsAllow)}}, api.DeleteConflict},
+		{attachUser, deletePolicy, api.NoSuchEntity},
+		{attachGroup, deletePolicy, api.NoSuchEntity},
+		{bound, deletePolicy, api.NoSuchEntity},
+		{attachUser, deleteUser, api.NoSuchEntity},
+		{deleteUser, attachUser, api.DeleteConflict},
+		{deleteGroup, join, api.DeleteConflict},
+		{deleteGroup, attachGroup, api.DeleteConflict},
+		{join, deleteGroup, api.NoSuchEntity},
+		{join, deleteUser, api.NoSuchEntity},
+		{deleteUser, join, api.DeleteConflict},
+		{makeKey, deleteUser, api.NoSuchEntity},
+		{deleteUser, makeKey, api.DeleteConflict},
+		{putUser, putUserToo, api.LimitExceeded},
+		{makePolicy, makePolicyToo, api.EntityAlreadyExists},
+		{alias, alias, api.EntityAlreadyExists},
+	}
+	for _, test := range tests {
+		t.Run(test.planned.op+" "+test.made.op, func(t *testing.T) {
+			b := newPrincipalsBench(t)
+			b.user("u")
+			b.group("g")
+			b.policy("p", principalsAllow)
+			b.store.beforeNextChange(func() { b.run(test.made.op, test.made.req) })
+			if err := b.do(test.planned.op, test.planned.req); err == nil || err.Code != test.code {
+				t.Errorf("%v, want %s", err, test.code)
+			}
+		})
+	}
+}
+
+// TestQuotasWhenOvertaken makes what there may be one more of, while somebody else makes it.
+func TestQuotasWhenOvertaken(t *testing.T) {
+	b := newPrincipalsBench(t)
+	b.user("u")
+	b.key("u")
+	u := api.Some("u")
+	b.store.beforeNextChange(func() { b.key("u") })
+	b.refused("CreateAccessKey", &api.CreateAccessKeyRequest{UserName: u}, api.LimitExceeded, "Cannot exceed quota for AccessKeysPerUser: 2")
+	for i := range 11 {
+		b.group(fmt.Sprintf("g%d", i))
+	}
+	join := func(i int) *api.AddUserToGroupRequest {
+		return &api.AddUserToGroupRequest{GroupName: api.Some(fmt.Sprintf("g%d", i)), UserName: u}
+	}
+	for i := range 9 {
+		b.run("AddUserToGroup", join(i))
+	}
+	b.store.beforeNextChange(func() { b.run("AddUserToGroup", join(9)) })
+	b.refused("AddUserToGroup", join(10), api.LimitExceeded, "Cannot exceed quota for GroupsPerUser: 10")
+	for i := range 3 { // the first, then one in the place of another
+		b.store.beforeNextChange(func() {
+			b.run("CreateAccountAlias", &api.CreateAccountAliasRequest{AccountAlias: api.Some(fmt.Sprintf("theirs-%d", i))})
+		})
+		b.run("CreateAccountAlias", &api.CreateAccountAliasRequest{AccountAlias: api.Some(fmt.Sprintf("ours-%d", i))})
+		if n := len(b.entries("na/")); n != 1 {
+			t.Errorf("%d aliases", n)
+		}
+	}
+}
+
 // TestAttachWhileDeleting attaches a policy in each way there is while it is being deleted: nothing may name a policy that is gone.
 func TestAttachWhileDeleting(t *testing.T) {
 	b := newPrincipalsBench(t)
