@@ -27,11 +27,15 @@ type Config struct {
 // Quotas, as AWS has them by default.
 const (
 	usersPerAccount      = 5000
+	groupsPerAccount     = 300
+	policiesPerAccount   = 1500
 	groupsPerUser        = 10
 	keysPerUser          = 2
 	tagsPerThing         = 50
 	inlineBytesPerUser   = 2048 // characters of all inline policies together, white space not counted
+	inlineBytesPerGroup  = 5120
 	managedPerPrincipal  = 10
+	versionsPerPolicy    = 5
 	managedPolicyBytes   = 6144 // likewise, of one document
 	defaultMaxItems      = 100
 	policyDocumentSource = 128 << 10 // characters that a document may have with its white space

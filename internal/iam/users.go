@@ -354,6 +354,7 @@ func principals[T record.Record](tx *service.Tx, kind record.PrincipalKind, path
 	if err != nil {
 		return nil, paging{}, err
 	}
+	entries = inPath(entries, pathPrefix.V)
 	keys := make([]string, len(entries))
 	for i, e := range entries {
 		keys[i] = record.PrincipalStoreKey(account(tx), kind, record.ParsePathEntry(e))

@@ -82,8 +82,11 @@ func AccountAliasesPrefix(account string) string { return "i/accountalias/" + ac
 // Indexes implements Record.
 func (a *AccountAlias) Indexes() []string { return []string{AccountAliasesPrefix(a.Account) + a.Alias} }
 
+// AccountAliasCounter counts an account's aliases: one at most.
+func AccountAliasCounter(account string) string { return "c/accountalias/" + account }
+
 // Counters implements Record.
-func (*AccountAlias) Counters() []string { return nil }
+func (a *AccountAlias) Counters() []string { return []string{AccountAliasCounter(a.Account)} }
 
 // Name leads from the name of a principal to what has it.
 type Name struct {

@@ -332,6 +332,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			if tx.usedN > 0 {
 				p.usage.note(op, call, tx.used[:tx.usedN], eventID)
 			}
+			p.usage.noteAccessKey(op, call)
 			return resp, nil
 		}
 		err = p.commit(ctx, tx, op, out)
@@ -346,6 +347,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		if err != nil {
 			return nil, p.refuse(ctx, op, call, out, err)
 		}
+		p.usage.noteAccessKey(op, call)
 		return resp, nil
 	}
 	return nil, p.refuse(ctx, op, call, &outcome{req: q}, api.Errorf(api.DependencyTimeoutException, "The system timed out while trying to fulfill the request. You can retry the request."))

@@ -54,9 +54,12 @@ type usage struct {
 
 	writing sync.Mutex // held by flush
 
-	mu        sync.Mutex
-	keys      map[usedKey]*record.KeyUsage           // guarded by mu
-	materials map[usedMaterial]*record.MaterialUsage // what is to be added; guarded by mu
+	marks accessKeyMarks
+
+	mu         sync.Mutex
+	keys       map[usedKey]*record.KeyUsage           // guarded by mu
+	materials  map[usedMaterial]*record.MaterialUsage // what is to be added; guarded by mu
+	accessKeys map[string]*record.AccessKeyUse        // guarded by mu
 }
 
 // usedKey and usedMaterial name what is used without making a string of it: that is on the way of every use.
@@ -74,6 +77,7 @@ func newUsage(p *Pipeline) *usage {
 	return &usage{
 		p: p, stop: make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{}, 1),
 		keys: make(map[usedKey]*record.KeyUsage), materials: make(map[usedMaterial]*record.MaterialUsage),
+		accessKeys: make(map[string]*record.AccessKeyUse),
 	}
 }
 
@@ -152,12 +156,13 @@ func (u *usage) flush(ctx context.Context) error {
 	u.writing.Lock()
 	defer u.writing.Unlock()
 	u.mu.Lock()
-	ks, ms := u.keys, u.materials
-	if len(ks)+len(ms) == 0 {
+	ks, ms, as := u.keys, u.materials, u.accessKeys
+	if len(ks)+len(ms)+len(as) == 0 {
 		u.mu.Unlock()
 		return nil
 	}
 	u.keys, u.materials = make(map[usedKey]*record.KeyUsage), make(map[usedMaterial]*record.MaterialUsage)
+	u.accessKeys = make(map[string]*record.AccessKeyUse)
 	u.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
@@ -168,6 +173,9 @@ func (u *usage) flush(ctx context.Context) error {
 	}
 	for _, m := range ms {
 		list = append(list, m)
+	}
+	for _, a := range as {
+		list = append(list, a)
 	}
 	for len(list) > 0 {
 		n := min(len(list), usageBatch)
@@ -183,7 +191,7 @@ func (u *usage) flush(ctx context.Context) error {
 	return nil
 }
 
-// usageRecord is a KeyUsage or a MaterialUsage.
+// usageRecord is a KeyUsage, a MaterialUsage or an AccessKeyUse.
 type usageRecord interface {
 	record.Record
 	OfKey() string // the store key of the key that was used
@@ -229,6 +237,9 @@ func (u *usage) batch(ctx context.Context, list []usageRecord) (store.Batch, err
 			}
 		}
 		next := r.After(old)
+		if next == nil {
+			continue
+		}
 		next.Provenance().Version++
 		value, err := record.Encode(next)
 		if err != nil {
@@ -261,6 +272,10 @@ func (u *usage) back(list []usageRecord) {
 				r.Add(now)
 			}
 			u.materials[at] = r
+		case *record.AccessKeyUse:
+			if u.accessKeys[r.ID] == nil {
+				u.accessKeys[r.ID] = r
+			}
 		}
 	}
 }
