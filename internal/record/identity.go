@@ -275,8 +275,16 @@ type Role struct {
 	made        `json:",inline"`
 	Principal   `json:",inline"`
 	Description string `json:"description,omitempty"`
-	Trust       string `json:"trust"`      // the policy that says who may assume it
+	Trust       string `json:"trust"`      // the policy that says who may assume it; users and roles stand in it by their unique IDs
 	MaxSeconds  int64  `json:"maxSeconds"` // how long its sessions may be
+	// Trusted are the users and roles whose unique IDs stand in Trust, so that they can be shown by their names.
+	Trusted []TrustedPrincipal `json:"trusted,omitempty"`
+}
+
+// TrustedPrincipal is a user or a role in a trust policy.
+type TrustedPrincipal struct {
+	ID      string `json:"id"`
+	Account string `json:"account"`
 }
 
 // StoreKey implements Record.
@@ -289,7 +297,9 @@ func (r *Role) Indexes() []string { return r.indexes(RoleKind) }
 func (r *Role) Counters() []string { return r.counters(RoleKind) }
 
 // Weight implements Record.
-func (r *Role) Weight() int { return r.weight() + len(r.Trust) + len(r.Description) }
+func (r *Role) Weight() int {
+	return r.weight() + len(r.Trust) + len(r.Description) + 64*len(r.Trusted)
+}
 
 // ManagedPolicy is a policy that principals can have attached.
 type ManagedPolicy struct {

@@ -1,0 +1,231 @@
+package iam
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/policy"
+	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/service"
+)
+
+// A trust policy names users and roles by ARN, and is stored with their unique IDs in the place of these, so that whoever gets the name of
+// one that is gone is not trusted for that. Answers have the ARNs again, but of those that are gone ("AWS JSON policy elements: Principal",
+// IAM User Guide). Sessions, and the users of the configuration file, stay as they were given.
+
+// trust sets the trust policy of a role. Every user, role and provider that it names must be there.
+func (s *IAM) trust(tx *service.Tx, r *record.Role, document string) error {
+	if size(document) > trustPolicyBytes {
+		return tooMany("ACLSizePerRole", trustPolicyBytes)
+	}
+	p, err := policy.ParseInForce([]byte(document))
+	if err != nil {
+		return malformed(err)
+	}
+	ids := make(map[string]string)
+	var trusted []record.TrustedPrincipal
+	for _, ps := range namedPrincipals(p) {
+		for _, url := range ps.Federated {
+			if err := federated(tx, url); err != nil {
+				return err
+			}
+		}
+		for _, arn := range ps.AWS {
+			if _, done := ids[arn]; done {
+				continue
+			}
+			t, err := s.trustedPrincipal(tx, arn)
+			if err != nil {
+				return err
+			}
+			ids[arn] = t.ID
+			if t.ID != "" && !slices.Contains(trusted, t) {
+				trusted = append(trusted, t)
+			}
+		}
+	}
+	if err := checkTrustPolicy(document); err != nil {
+		return err
+	}
+	r.Trusted = trusted
+	r.Trust = rewritePrincipals(document, func(arn string) string { return ids[arn] })
+	return nil
+}
+
+func namedPrincipals(p *policy.Policy) []*policy.Principals {
+	var list []*policy.Principals
+	for _, st := range p.Statements {
+		for _, ps := range []*policy.Principals{st.Principal, st.NotPrincipal} {
+			if ps != nil {
+				list = append(list, ps)
+			}
+		}
+	}
+	return list
+}
+
+func invalidPrincipal(kind, id string) *api.Error {
+	return api.Errorf(api.MalformedPolicyDocument, "Invalid principal in policy: %q:%q", kind, id)
+}
+
+// trustedPrincipal finds a user or role that a policy names. The ID is empty for what is kept as it was given.
+//
+// Nothing guards what it reads: one that is deleted meanwhile stands in the policy as the ID of nobody.
+func (s *IAM) trustedPrincipal(tx *service.Tx, name string) (record.TrustedPrincipal, error) {
+	var none record.TrustedPrincipal
+	if name == "*" || service.IsAccountID(name) {
+		return none, nil
+	}
+	in, _, ok := policy.PrincipalARN(name)
+	p, parsed := identity.ParseARN(name)
+	if !ok || !parsed || in != partition(tx) {
+		return none, invalidPrincipal("AWS", name)
+	}
+	id, err := "", error(nil)
+	switch p.Kind {
+	case "root", "federated-user":
+		return none, nil
+	case "user":
+		if slices.ContainsFunc(s.config.Directory.ConfiguredCallers(p.Account), func(c *service.Caller) bool { return c.ARN == p.Own() }) {
+			return none, nil
+		}
+		id, err = principalID(tx, record.UserKind, p, func(u *record.User) *record.Principal { return &u.Principal })
+	case "role":
+		id, err = principalID(tx, record.RoleKind, p, func(r *record.Role) *record.Principal { return &r.Principal })
+	case "assumed-role":
+		p.Name, _, _ = strings.Cut(p.Name, "/")
+		id, err = principalID(tx, record.RoleKind, p, func(r *record.Role) *record.Principal { return &r.Principal })
+		if err == nil && id != "" {
+			return none, nil
+		}
+	}
+	if err == nil && id == "" {
+		err = invalidPrincipal("AWS", name)
+	}
+	return record.TrustedPrincipal{ID: id, Account: p.Account}, err
+}
+
+// principalID returns the unique ID of a user or role of any account, "" if there is none. Without a path, as in ARNs of sessions, any will do.
+func principalID[T record.Record](tx *service.Tx, kind record.PrincipalKind, p identity.Parsed, of func(T) *record.Principal) (string, error) {
+	names, err := service.LookupAll[*record.Name](tx, []string{record.NameStoreKey(p.Account, kind, p.Name)})
+	if err != nil || len(names) == 0 {
+		return "", err
+	}
+	found, err := service.LookupAll[T](tx, []string{record.PrincipalStoreKey(p.Account, kind, names[0].ID)})
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	if q := of(found[0]); q.Name == p.Name && (q.Path == p.Path || p.Path == "") {
+		return q.ID, nil
+	}
+	return "", nil
+}
+
+// publicProviders are the identity providers that need no record in an account ("AWS JSON policy elements: Principal").
+var publicProviders = []string{"accounts.google.com", "cognito-identity.amazonaws.com", "graph.facebook.com", "www.amazon.com"}
+
+// federated refuses an identity provider that is not the account's own, or one for everybody.
+func federated(tx *service.Tx, provider string) error {
+	if slices.Contains(publicProviders, provider) {
+		return nil
+	}
+	p, ok := identity.ParseARN(provider)
+	if !ok || p.Kind != "oidc-provider" || p.Partition != partition(tx) || p.Account != account(tx) {
+		return invalidPrincipal("FEDERATED", provider)
+	}
+	found, err := service.LookupAll[*record.OIDCProvider](tx, []string{record.OIDCProviderStoreKey(p.Account, p.Name)})
+	if err == nil && len(found) == 0 {
+		return invalidPrincipal("FEDERATED", provider)
+	}
+	return err
+}
+
+// trustedARNs returns the ARNs of the users and roles that the trust policies of roles name, by their unique IDs. Those that are gone are
+// left out.
+func trustedARNs(tx *service.Tx, roles ...*record.Role) (map[string]string, error) {
+	var users, others []string
+	for _, r := range roles {
+		for _, t := range r.Trusted {
+			if strings.HasPrefix(t.ID, identity.UserIDPrefix) {
+				users = append(users, record.PrincipalStoreKey(t.Account, record.UserKind, t.ID))
+			} else {
+				others = append(others, record.PrincipalStoreKey(t.Account, record.RoleKind, t.ID))
+			}
+		}
+	}
+	arns := make(map[string]string, len(users)+len(others))
+	foundUsers, err := service.LookupAll[*record.User](tx, distinct(users))
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range foundUsers {
+		arns[u.ID] = identity.PrincipalARN(partition(tx), record.UserKind, &u.Principal)
+	}
+	foundRoles, err := service.LookupAll[*record.Role](tx, distinct(others))
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range foundRoles {
+		arns[r.ID] = identity.PrincipalARN(partition(tx), record.RoleKind, &r.Principal)
+	}
+	return arns, nil
+}
+
+func distinct(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// shownTrust is a trust policy as answers have it.
+func shownTrust(document string, arns map[string]string) string {
+	return rewritePrincipals(document, func(id string) string { return arns[id] })
+}
+
+// rewritePrincipals replaces principals below AWS in a document that has been parsed, and leaves all else as it is. to returns "" for what stays.
+func rewritePrincipals(document string, to func(string) string) string {
+	dec := jsontext.NewDecoder(strings.NewReader(document))
+	var out []byte
+	done := 0
+	for {
+		if dec.PeekKind() != '"' {
+			if _, err := dec.ReadToken(); err != nil { // the end
+				return string(append(out, document[done:]...))
+			}
+			continue
+		}
+		v, err := dec.ReadValue()
+		if err != nil {
+			return string(append(out, document[done:]...))
+		}
+		if kind, n := dec.StackIndex(dec.StackDepth()); kind == '{' && n%2 == 1 || !isPrincipalPointer(string(dec.StackPointer())) {
+			continue // a name, or another value
+		}
+		end := int(dec.InputOffset())
+		name, err := jsontext.AppendUnquote(nil, v)
+		if err != nil {
+			continue
+		}
+		if r := to(string(name)); r != "" {
+			out = append(out, document[done:end-len(v)]...)
+			out, _ = jsontext.AppendQuote(out, r) // an ARN or an ID: always valid
+			done = end
+		}
+	}
+}
+
+// isPrincipalPointer tells whether a JSON Pointer leads to a principal: /Statement, or /Statement/0; then /Principal/AWS, or that with an index.
+func isPrincipalPointer(pointer string) bool {
+	parts := strings.Split(pointer, "/")
+	if len(parts) < 4 || parts[1] != "Statement" {
+		return false
+	}
+	rest := parts[2:]
+	if rest[0] != "Principal" && rest[0] != "NotPrincipal" {
+		rest = rest[1:]
+	}
+	return len(rest) >= 2 && len(rest) <= 3 && (rest[0] == "Principal" || rest[0] == "NotPrincipal") && rest[1] == "AWS"
+}
