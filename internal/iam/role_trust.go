@@ -17,7 +17,8 @@ import (
 // one that is gone is not trusted for that. Answers have the ARNs again, but of those that are gone ("AWS JSON policy elements: Principal",
 // IAM User Guide). Sessions, and the users of the configuration file, stay as they were given.
 
-// trust sets the trust policy of a role. Every user, role and provider that it names must be there.
+// trust sets the trust policy of a role. Every user, role and provider that it names must be there. Nothing guards that: one that is deleted
+// meanwhile stands in the policy as the ID of nobody.
 func (s *IAM) trust(tx *service.Tx, r *record.Role, document string) error {
 	if size(document) > trustPolicyBytes {
 		return tooMany("ACLSizePerRole", trustPolicyBytes)
@@ -26,103 +27,74 @@ func (s *IAM) trust(tx *service.Tx, r *record.Role, document string) error {
 	if err != nil {
 		return malformed(err)
 	}
-	ids := make(map[string]string)
-	var trusted []record.TrustedPrincipal
-	for _, ps := range namedPrincipals(p) {
-		for _, url := range ps.Federated {
-			if err := federated(tx, url); err != nil {
-				return err
-			}
-		}
-		for _, arn := range ps.AWS {
-			if _, done := ids[arn]; done {
+	pins, err := identity.Pins(tx, identity.Named(p))
+	if err != nil {
+		return err
+	}
+	ids := make(map[string]string, len(pins))
+	for _, pin := range pins {
+		ids[pin.ARN] = pin.ID
+	}
+	for _, st := range p.Statements {
+		for _, named := range []*policy.Principals{st.Principal, st.NotPrincipal} {
+			if named == nil {
 				continue
 			}
-			t, err := s.trustedPrincipal(tx, arn)
-			if err != nil {
+			if err := s.knownPrincipals(tx, named, ids); err != nil {
 				return err
-			}
-			ids[arn] = t.ID
-			if t.ID != "" && !slices.Contains(trusted, t) {
-				trusted = append(trusted, t)
 			}
 		}
 	}
 	if err := checkTrustPolicy(document); err != nil {
 		return err
 	}
-	r.Trusted = trusted
+	r.Pins = pins
 	r.Trust = rewritePrincipals(document, func(arn string) string { return ids[arn] })
 	return nil
-}
-
-func namedPrincipals(p *policy.Policy) []*policy.Principals {
-	var list []*policy.Principals
-	for _, st := range p.Statements {
-		for _, ps := range []*policy.Principals{st.Principal, st.NotPrincipal} {
-			if ps != nil {
-				list = append(list, ps)
-			}
-		}
-	}
-	return list
 }
 
 func invalidPrincipal(kind, id string) *api.Error {
 	return api.Errorf(api.MalformedPolicyDocument, "Invalid principal in policy: %q:%q", kind, id)
 }
 
-// trustedPrincipal finds a user or role that a policy names. The ID is empty for what is kept as it was given.
-//
-// Nothing guards what it reads: one that is deleted meanwhile stands in the policy as the ID of nobody.
-func (s *IAM) trustedPrincipal(tx *service.Tx, name string) (record.TrustedPrincipal, error) {
-	var none record.TrustedPrincipal
+// knownPrincipals refuses principals that are not there; ids are the users and roles that are.
+func (s *IAM) knownPrincipals(tx *service.Tx, named *policy.Principals, ids map[string]string) error {
+	for _, name := range named.AWS {
+		ok, err := s.knownPrincipal(tx, name, ids)
+		if err == nil && !ok {
+			err = invalidPrincipal("AWS", name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, provider := range named.Federated {
+		if err := federated(tx, provider); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *IAM) knownPrincipal(tx *service.Tx, name string, ids map[string]string) (bool, error) {
 	if name == "*" || service.IsAccountID(name) {
-		return none, nil
+		return true, nil
 	}
 	in, _, ok := policy.PrincipalARN(name)
 	p, parsed := identity.ParseARN(name)
 	if !ok || !parsed || in != partition(tx) {
-		return none, invalidPrincipal("AWS", name)
+		return false, nil
 	}
-	id, err := "", error(nil)
 	switch p.Kind {
 	case "root", "federated-user":
-		return none, nil
-	case "user":
-		if slices.ContainsFunc(s.config.Directory.ConfiguredCallers(p.Account), func(c *service.Caller) bool { return c.ARN == p.Own() }) {
-			return none, nil
-		}
-		id, err = principalID(tx, record.UserKind, p, func(u *record.User) *record.Principal { return &u.Principal })
-	case "role":
-		id, err = principalID(tx, record.RoleKind, p, func(r *record.Role) *record.Principal { return &r.Principal })
+		return true, nil
 	case "assumed-role":
-		p.Name, _, _ = strings.Cut(p.Name, "/")
-		id, err = principalID(tx, record.RoleKind, p, func(r *record.Role) *record.Principal { return &r.Principal })
-		if err == nil && id != "" {
-			return none, nil
-		}
+		role, _, _ := strings.Cut(p.Name, "/")
+		found, err := service.LookupAll[*record.Name](tx, []string{record.NameStoreKey(p.Account, record.RoleKind, role)})
+		return len(found) > 0 && found[0].Name == role, err
 	}
-	if err == nil && id == "" {
-		err = invalidPrincipal("AWS", name)
-	}
-	return record.TrustedPrincipal{ID: id, Account: p.Account}, err
-}
-
-// principalID returns the unique ID of a user or role of any account, "" if there is none. Without a path, as in ARNs of sessions, any will do.
-func principalID[T record.Record](tx *service.Tx, kind record.PrincipalKind, p identity.Parsed, of func(T) *record.Principal) (string, error) {
-	names, err := service.LookupAll[*record.Name](tx, []string{record.NameStoreKey(p.Account, kind, p.Name)})
-	if err != nil || len(names) == 0 {
-		return "", err
-	}
-	found, err := service.LookupAll[T](tx, []string{record.PrincipalStoreKey(p.Account, kind, names[0].ID)})
-	if err != nil || len(found) == 0 {
-		return "", err
-	}
-	if q := of(found[0]); q.Name == p.Name && (q.Path == p.Path || p.Path == "") {
-		return q.ID, nil
-	}
-	return "", nil
+	configured := slices.ContainsFunc(s.config.Directory.ConfiguredCallers(p.Account), func(c *service.Caller) bool { return c.ARN == p.Own() })
+	return configured || ids[name] != "", nil
 }
 
 // publicProviders are the identity providers that need no record in an account ("AWS JSON policy elements: Principal").
@@ -149,11 +121,12 @@ func federated(tx *service.Tx, provider string) error {
 func trustedARNs(tx *service.Tx, roles ...*record.Role) (map[string]string, error) {
 	var users, others []string
 	for _, r := range roles {
-		for _, t := range r.Trusted {
-			if strings.HasPrefix(t.ID, identity.UserIDPrefix) {
-				users = append(users, record.PrincipalStoreKey(t.Account, record.UserKind, t.ID))
+		for _, pin := range r.Pins {
+			p, _ := identity.ParseARN(pin.ARN)
+			if p.Kind == string(record.UserKind) {
+				users = append(users, record.PrincipalStoreKey(p.Account, record.UserKind, pin.ID))
 			} else {
-				others = append(others, record.PrincipalStoreKey(t.Account, record.RoleKind, t.ID))
+				others = append(others, record.PrincipalStoreKey(p.Account, record.RoleKind, pin.ID))
 			}
 		}
 	}

@@ -277,14 +277,8 @@ type Role struct {
 	Description string `json:"description,omitempty"`
 	Trust       string `json:"trust"`      // the policy that says who may assume it; users and roles stand in it by their unique IDs
 	MaxSeconds  int64  `json:"maxSeconds"` // how long its sessions may be
-	// Trusted are the users and roles whose unique IDs stand in Trust, so that they can be shown by their names.
-	Trusted []TrustedPrincipal `json:"trusted,omitempty"`
-}
-
-// TrustedPrincipal is a user or a role in a trust policy.
-type TrustedPrincipal struct {
-	ID      string `json:"id"`
-	Account string `json:"account"`
+	// Pins are the users and roles whose unique IDs stand in Trust, with the ARNs that they had.
+	Pins []Pin `json:"pins,omitempty"`
 }
 
 // StoreKey implements Record.
@@ -298,7 +292,7 @@ func (r *Role) Counters() []string { return r.counters(RoleKind) }
 
 // Weight implements Record.
 func (r *Role) Weight() int {
-	return r.weight() + len(r.Trust) + len(r.Description) + 64*len(r.Trusted)
+	return r.weight() + len(r.Trust) + len(r.Description) + 256*len(r.Pins)
 }
 
 // ManagedPolicy is a policy that principals can have attached.
