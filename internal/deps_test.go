@@ -49,7 +49,7 @@ var allowed = map[string]string{
 	"internal/kms":      "internal/api internal/audit internal/authz internal/cms internal/identity internal/keys internal/keywrap internal/nitro internal/policy internal/record internal/service internal/throttle internal/xaes",
 	"internal/identity": "internal/api internal/audit internal/authz internal/policy internal/record internal/service",
 	"internal/iam":      "internal/api internal/audit internal/identity internal/policy internal/record internal/service",
-	"internal/sts":      "internal/api internal/identity internal/service",
+	"internal/sts":      "internal/api internal/audit internal/identity internal/policy internal/record internal/service",
 
 	// The process that loads PKCS #11 modules, and what tests it.
 	"cmd/keyturn-pkcs11":            "*", // with cgo; without, it imports nothing

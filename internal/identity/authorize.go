@@ -19,6 +19,9 @@ func (d *Directory) Authorize(a *service.Authorization) error {
 	if err != nil {
 		return err
 	}
+	if decision.Allowed && a.Op.Service == "sts" && !boundaryAllows(q) {
+		decision = authz.Decision{By: authz.Boundary}
+	}
 	if decision.Allowed && a.Op.Service == "iam" && withoutMFA(caller) {
 		decision = authz.Decision{By: authz.SessionPolicy}
 	}

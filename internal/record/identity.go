@@ -278,8 +278,10 @@ type Role struct {
 	made        `json:",inline"`
 	Principal   `json:",inline"`
 	Description string `json:"description,omitempty"`
-	Trust       string `json:"trust"`      // the policy that says who may assume it
+	Trust       string `json:"trust"`      // the policy that says who may assume it; users and roles stand in it by their unique IDs
 	MaxSeconds  int64  `json:"maxSeconds"` // how long its sessions may be
+	// Pins are the users and roles whose unique IDs stand in Trust, with the ARNs that they had.
+	Pins []Pin `json:"pins,omitempty"`
 }
 
 // StoreKey implements Record.
@@ -292,7 +294,9 @@ func (r *Role) Indexes() []string { return r.indexes(RoleKind) }
 func (r *Role) Counters() []string { return r.counters(RoleKind) }
 
 // Weight implements Record.
-func (r *Role) Weight() int { return r.weight() + len(r.Trust) + len(r.Description) }
+func (r *Role) Weight() int {
+	return r.weight() + len(r.Trust) + len(r.Description) + 256*len(r.Pins)
+}
 
 // ManagedPolicy is a policy that principals can have attached.
 type ManagedPolicy struct {

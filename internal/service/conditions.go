@@ -167,7 +167,7 @@ func (s *Session) condition(key string, now time.Time) string {
 		}
 		return strconv.FormatBool(!s.MFA.IsZero())
 	case "aws:multifactorauthage":
-		if s.MFA.IsZero() {
+		if s.NoMFA || s.MFA.IsZero() {
 			return ""
 		}
 		return strconv.FormatInt(max(0, int64(now.Sub(s.MFA)/time.Second)), 10)

@@ -117,6 +117,7 @@ var queryCodes = map[api.ErrorCode]struct {
 	api.ValidationException:                 {"ValidationError", http.StatusBadRequest},
 	api.KMSInternalException:                {"InternalFailure", http.StatusInternalServerError},
 	"InvalidAction":                         {"InvalidAction", http.StatusBadRequest},
+	"InvalidParameterValue":                 {"InvalidParameterValue", http.StatusBadRequest},
 	errTooLarge.Code:                        {"RequestEntityTooLarge", http.StatusRequestEntityTooLarge},
 }
 
