@@ -114,6 +114,8 @@ func TestSimulatePrincipalPolicy(t *testing.T) {
 			PolicyExclusionList: append(without(kind("scp")), kind("rcp"))}, "allowed [Encrypting:user-managed]"},
 
 		{"a group", "group/devs", "kms:Decrypt", api.SimulatePrincipalPolicyRequest{}, "allowed [group_devs_g:group]"},
+		{"managed, of a group, in its version in force", "group/devs", "kms:Encrypt", api.SimulatePrincipalPolicyRequest{}, "allowed [Encrypting:user-managed]"},
+		{"managed, of a group, in an earlier version", "group/devs", "kms:Verify", api.SimulatePrincipalPolicyRequest{}, "implicitDeny []"},
 		{"a group has no name of a user", "group/devs", "kms:Decrypt", api.SimulatePrincipalPolicyRequest{
 			PolicyInputList: []string{simulatePolicy("Deny", "*", `,"Condition":{"Null":{"aws:username":"true"}}`)}}, "explicitDeny [PolicyInputList.1:none] missing aws:username"},
 		{"a role", "role/svc/worker", "kms:Encrypt", api.SimulatePrincipalPolicyRequest{}, "allowed [role_worker_w:role]"},
@@ -159,8 +161,9 @@ func TestSimulatePrincipalRefused(t *testing.T) {
 		{"no such role", simulateARN("role/nobody"), api.NoSuchEntity, "The role with name nobody cannot be found."},
 		{"no such group", simulateARN("group/nobody"), api.NoSuchEntity, "The group with name nobody cannot be found."},
 		{"another path", simulateARN("user/alice"), api.NoSuchEntity, "The user with name alice cannot be found."},
+		{"a group of another path", simulateARN("group/x/devs"), api.NoSuchEntity, "The group with name devs cannot be found."},
 		{"another case", simulateARN("user/team/Alice"), api.NoSuchEntity, "The user with name Alice cannot be found."},
-		{"the root user", simulateARN("root") + "", api.InvalidInput, "Invalid Entity Arn: arn:aws:iam::111122223333:root does not clearly define entity type and name."},
+		{"the root user", simulateARN("root"), api.InvalidInput, "Invalid Entity Arn: arn:aws:iam::111122223333:root does not clearly define entity type and name."},
 		{"a session", "arn:aws:sts::111122223333:assumed-role/worker/s", api.InvalidInput, "does not clearly define entity type and name."},
 		{"a policy", simulateARN("policy/apps/Encrypting"), api.InvalidInput, "does not clearly define entity type and name."},
 		{"no ARN", "alice-who-is-in-no-path", api.InvalidInput, "does not clearly define entity type and name."},
@@ -350,6 +353,8 @@ func TestSimulateContextKeys(t *testing.T) {
 			[]string{"aws:CurrentTime", "aws:username"}},
 		{"in values, with defaults and characters", []string{simulatePolicy("Allow", "*", `,"Condition":{"StringLike":{"s3:prefix":["home/${aws:PrincipalTag/Team, 'none'}/${*}",`+
 			`"${ aws:userid }","${broken","${nocolon}"]}}`)}, []string{"aws:PrincipalTag/Team", "aws:userid", "s3:prefix"}},
+		{"several in one value", []string{simulatePolicy("Allow", "*", `,"Condition":{"StringEquals":{"s3:prefix":"${aws:UserName}/${aws:UserID}${aws:PrincipalType}"}}`)},
+			[]string{"aws:PrincipalType", "aws:UserID", "aws:UserName", "s3:prefix"}},
 		{"in ARNs", []string{simulatePolicy("Allow", "*", `,"Condition":{"ArnLike":{"aws:SourceArn":"arn:aws:iam::*:user/${aws:UserName}"}}`)},
 			[]string{"aws:SourceArn", "aws:UserName"}},
 		{"variables of the old version are text", []string{`{"Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${aws:username}"}}`}, []string{}},
