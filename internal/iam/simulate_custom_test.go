@@ -203,7 +203,9 @@ func TestSimulateRefused(t *testing.T) {
 			q.PolicyInputList = slices.Repeat([]string{allow + strings.Repeat(" ", 100_000)}, 6)
 		}, "524288 characters"},
 		{"bad boundary", func(q *api.SimulateCustomPolicyRequest) { q.PermissionsBoundaryPolicyInputList = []string{`{}`} }, "PermissionsBoundaryPolicyInputList.1"},
-		{"two boundaries", func(q *api.SimulateCustomPolicyRequest) { q.PermissionsBoundaryPolicyInputList = []string{allow, allow} }, "at most one"},
+		{"two boundaries", func(q *api.SimulateCustomPolicyRequest) {
+			q.PermissionsBoundaryPolicyInputList = []string{allow, allow}
+		}, "at most one"},
 		{"service control policies", func(q *api.SimulateCustomPolicyRequest) {
 			q.OrderedOrganizationPolicyInputList = []api.OrderedOrganizationPolicyType{{ServiceControlPolicyInputList: []string{allow}}}
 		}, "OrderedOrganizationPolicyInputList is not supported"},

@@ -52,3 +52,18 @@ func TestSimulateTake(t *testing.T) {
 		}
 	}
 }
+
+func TestSimulateGlobbed(t *testing.T) {
+	for _, c := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"alice", "alice", true}, {"alice", "alicea", false}, {"alice", "Alice", false}, {"al?ce", "alice", true}, {"al?ce", "alce", false},
+		{"*", "", true}, {"*", "x", true}, {"a*", "a", true}, {"a*", "ba", false}, {"*a", "ba", true}, {"*a", "ab", false},
+		{"ab*ba", "abba", true}, {"ab*ba", "aba", false}, {"a?*?c", "a12c", true}, {"a?*?c", "a1c", false}, {"?", "", false},
+	} {
+		if got := globbed(c.pattern, c.text); got != c.want {
+			t.Errorf("%q and %q: %v", c.pattern, c.text, got)
+		}
+	}
+}
