@@ -24,17 +24,17 @@ type simulated struct {
 type source struct {
 	id       string // SourcePolicyId
 	kind     api.PolicySourceType
-	name     string // as package identity calls it: the ARN of a managed policy, the name of an inline one
-	holder   holder // of an inline policy
-	document string // "" if nobody knows it any more
+	name     string       // as package identity calls it: the ARN of a managed policy, the name of an inline one
+	holder   inlineHolder // of an inline policy
+	document string       // "" if nobody knows it any more
 	compiled *policy.Compiled
 
 	places  []policy.Place
 	located bool
 }
 
-// holder is what has an inline policy.
-type holder struct {
+// inlineHolder is what has an inline policy.
+type inlineHolder struct {
 	kind record.PrincipalKind
 	name string
 }
@@ -74,7 +74,7 @@ func (s *IAM) onPolicySource(tx *service.Tx, action, arn string) ([]service.Targ
 	if err != nil {
 		return nil, err
 	}
-	found, err := principalOf(tx, p)
+	found, err := entityOf(tx, p)
 	switch {
 	case err != nil:
 		return nil, err
@@ -86,8 +86,8 @@ func (s *IAM) onPolicySource(tx *service.Tx, action, arn string) ([]service.Targ
 	return target(tx, action, arn, nil, noSuch(p.Kind, p.Name)), nil
 }
 
-// principalOf returns the user, group or role with an ARN, nil if there is none.
-func principalOf(tx *service.Tx, p identity.Parsed) (*record.Principal, error) {
+// entityOf returns the user, group or role with an ARN, nil if there is none.
+func entityOf(tx *service.Tx, p identity.Parsed) (*record.Principal, error) {
 	var found *record.Principal
 	switch record.PrincipalKind(p.Kind) {
 	case record.UserKind:
@@ -149,7 +149,7 @@ func (s *IAM) gather(tx *service.Tx, p identity.Parsed) (*simulated, error) {
 	if caller := s.configured(p); caller != nil {
 		return ofConfiguration(tx, caller), nil
 	}
-	found, err := principalOf(tx, p)
+	found, err := entityOf(tx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func ofConfiguration(tx *service.Tx, caller *service.Caller) *simulated {
 	describe := func(n authz.Named) *source {
 		return &source{
 			id: "user_" + caller.UserName + "_" + n.Name, kind: api.PolicySourceTypeUser, name: n.Name,
-			holder: holder{record.UserKind, caller.UserName}, compiled: n.Compiled,
+			holder: inlineHolder{record.UserKind, caller.UserName}, compiled: n.Compiled,
 		}
 	}
 	for _, n := range caller.Identity.Policies {
@@ -220,7 +220,7 @@ func ofConfiguration(tx *service.Tx, caller *service.Caller) *simulated {
 // policiesOf returns the policies of a user, group or role, and those of a user's groups, in the order of package identity.
 func (s *IAM) policiesOf(tx *service.Tx, p identity.Parsed) ([]*source, error) {
 	kind := record.PrincipalKind(p.Kind)
-	found, err := principalOf(tx, p)
+	found, err := entityOf(tx, p)
 	if err != nil || found == nil {
 		return nil, errors.Join(err, errMoved)
 	}
@@ -253,7 +253,7 @@ func (s *IAM) appendPolicies(tx *service.Tx, kind record.PrincipalKind, p *recor
 		}
 		list = append(list, &source{
 			id: string(kind) + "_" + p.Name + "_" + in.Name, kind: api.PolicySourceType(kind), name: in.Name,
-			holder: holder{kind, p.Name}, document: in.Document, compiled: c,
+			holder: inlineHolder{kind, p.Name}, document: in.Document, compiled: c,
 		})
 	}
 	for _, arn := range p.Attached {
