@@ -48,7 +48,7 @@ var allowed = map[string]string{
 	"internal/service":  "internal/api internal/audit internal/authz internal/clock internal/keys internal/policy internal/record internal/store internal/throttle",
 	"internal/kms":      "internal/api internal/audit internal/authz internal/cms internal/identity internal/keys internal/keywrap internal/nitro internal/policy internal/record internal/service internal/throttle internal/xaes",
 	"internal/identity": "internal/api internal/audit internal/authz internal/policy internal/record internal/service",
-	"internal/iam":      "internal/api internal/audit internal/identity internal/policy internal/record internal/service",
+	"internal/iam":      "internal/api internal/audit internal/authz internal/identity internal/policy internal/record internal/service",
 	"internal/sts":      "internal/api internal/audit internal/identity internal/policy internal/record internal/service",
 
 	// The process that loads PKCS #11 modules, and what tests it.
