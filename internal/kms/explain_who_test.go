@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/kms"
+	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
@@ -246,6 +249,77 @@ func TestRefusalRecorded(t *testing.T) {
 		events := b.events(t)
 		if got := fmt.Sprint(events[len(events)-1].Additional["authorization"]); got != tt.want {
 			t.Errorf("%s, %s:\n%s\nwant\n%s", tt.who.ARN, tt.key, got, tt.want)
+		}
+	}
+}
+
+// TestWhoCanStored lists users and roles from the store: a page looks at so many and no more.
+func TestWhoCanStored(t *testing.T) {
+	directory := identity.NewDirectory(identity.Config{Configured: map[string]identity.Configured{
+		"AKIACONFIGURED": {Caller: person(t, "arn:aws:iam::"+account+":user/configured", mayDecrypt)},
+	}})
+	b := newBench(t, kms.Config{Principals: identity.Known{Directory: directory}})
+	t.Cleanup(func() { b.close(t) })
+	directory.Attach(b.p)
+	id, _ := b.newKey(t, &api.CreateKeyRequest{})
+	inline := func(statement string) []record.Inline {
+		return []record.Inline{{Name: "inline", Document: `{"Version":"2012-10-17","Statement":[` + statement + `]}`}}
+	}
+	put := service.Def[record.Principal, service.None]{Name: "Put", Kind: service.Internal, Plan: func(tx *service.Tx, p *record.Principal, _ []service.Target) (*service.None, error) {
+		kind, r := record.UserKind, record.Record(&record.User{Principal: *p})
+		if strings.HasPrefix(p.ID, "AROA") {
+			kind, r = record.RoleKind, &record.Role{Principal: *p}
+		}
+		name := &record.Name{Account: account, Kind: kind, Name: p.Name, ID: p.ID}
+		for _, x := range []record.Record{r, name} {
+			if _, err := service.Lookup[record.Record](tx, x.StoreKey()); err != nil {
+				return nil, err
+			}
+			tx.Put(x)
+		}
+		return nil, nil
+	}}.Op("iam")
+	for i := range 250 {
+		p := &record.Principal{Account: account, ID: fmt.Sprintf("AIDA%03d", i), Name: fmt.Sprintf("u%03d", i), Path: "/"}
+		if i == 240 {
+			p.Path, p.Inline = "/team/", inline(mayDecrypt)
+		}
+		if i == 249 {
+			p.ID, p.Name, p.Path, p.Inline = "AROAAPP", "app", "/svc/", inline(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"x"}}}`)
+		}
+		if _, err := b.p.DoInternal(t.Context(), put, record.Owner{Account: account, Region: region}, start, 0, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var rows []string
+	pages, q := 0, &api.ListKeyAccessRequest{KeyId: str(id), Action: str("kms:Decrypt")}
+	for {
+		resp, err := b.as(t, b.caller, "keyturn.ListKeyAccess", q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages++
+		for _, p := range resp.(*api.ListKeyAccessResponse).Principals {
+			rows = append(rows, fmt.Sprint(p.Principal.V, " ", p.Allowed.V, " ", p.MissingContextKeys))
+		}
+		if q.Marker = resp.(*api.ListKeyAccessResponse).NextMarker; !q.Marker.Set {
+			break
+		}
+	}
+	prefix := "arn:aws:iam::" + account
+	want := []string{prefix + ":root true []", prefix + ":user/configured true []", prefix + ":user/team/u240 true []", prefix + ":role/svc/app false [aws:principaltag/team]"}
+	if !slices.Equal(rows, want) || pages != 2 {
+		t.Errorf("%d pages:\n%s\nwant 2 pages:\n%s", pages, strings.Join(rows, "\n"), strings.Join(want, "\n"))
+	}
+	for principal, want := range map[string]bool{":user/team/u240": true, ":user/u001": false, ":user/configured": true, ":role/svc/app": false, ":root": true} {
+		if r := b.explain(t, &api.ExplainAccessRequest{KeyId: str(id), Action: str("kms:Decrypt"), Principal: str(prefix + principal)}); r.Allowed.V != want {
+			t.Errorf("%s: %+v", principal, r)
+		}
+	}
+	for _, principal := range []string{":user/u240", ":user/nobody", ":role/app", ":user/u001/"} {
+		_, err := b.as(t, b.caller, "keyturn.ExplainAccess", &api.ExplainAccessRequest{KeyId: str(id), Action: str("kms:Decrypt"), Principal: str(prefix + principal)})
+		if err == nil || err.Code != api.NotFoundException && err.Code != api.InvalidArnException {
+			t.Errorf("%s: %v", principal, err)
 		}
 	}
 }
