@@ -153,6 +153,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 		c.KMS.KeyStores = stores
 	}
+	c.KMS.Principals = identity.Known{Directory: directory}
 	k := kms.New(c.KMS)
 	mfa := identity.NewMFA(c.Now)
 	identities := iam.New(iam.Config{Directory: directory, MFA: mfa, RealTime: c.Now})
@@ -240,13 +241,14 @@ func credentialsOf(d *identity.Directory) func(context.Context, string, string) 
 	}
 }
 
-// authorizers decide by the service of an operation.
+// authorizers decide by the service of an action.
 type authorizers map[string]func(*service.Authorization) error
 
 // or adds what decides for all other services.
 func (m authorizers) or(others func(*service.Authorization) error) func(*service.Authorization) error {
 	return func(a *service.Authorization) error {
-		if f := m[a.Op.Service]; f != nil {
+		name, _, _ := strings.Cut(a.Target.Action, ":")
+		if f := m[name]; f != nil {
 			return f(a)
 		}
 		return others(a)

@@ -14,7 +14,7 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run is main with an exit status: 0, 1 for a failure, 2 for a usage error, 3 for findings of a check.
+// run is main with an exit status: 0, 1 for a failure, 2 for a usage error, 3 for findings of a check and for the answer no.
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -30,7 +30,7 @@ func run() int {
 	switch {
 	case errors.As(err, new(usageError)):
 		return 2
-	case errors.As(err, new(findingsError)):
+	case errors.As(err, new(findingsError)), errors.As(err, new(deniedError)):
 		return 3
 	}
 	return 1
@@ -45,6 +45,6 @@ func newRootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newDevCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newKeysCommand(), newCheckCommand(), newClockCommand(), newVersionCommand())
+	root.AddCommand(newDevCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newKeysCommand(), newCheckCommand(), newExplainCommand(), newWhoCanCommand(), newClockCommand(), newVersionCommand())
 	return root
 }

@@ -409,3 +409,285 @@ func (v *FindingEntry) AppendJSON(dst []byte) []byte {
 	dst = putTime(dst, `"LastSeen":`, v.LastSeen)
 	return closeObject(dst)
 }
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ExplainAccessRequest) DecodeJSON(data []byte) error {
+	*v = ExplainAccessRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *ExplainAccessRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "KeyId":
+			decodeStr(d, &v.KeyId)
+		case "Principal":
+			decodeStr(d, &v.Principal)
+		case "Action":
+			decodeStr(d, &v.Action)
+		case "EncryptionContext":
+			decodeStrMap(d, &v.EncryptionContext)
+		case "Context":
+			decodeStructs(d, &v.Context)
+		case "KeyPolicy":
+			decodeStr(d, &v.KeyPolicy)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ExplainAccessRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"KeyId":`, v.KeyId)
+	dst = putStr(dst, `"Principal":`, v.Principal)
+	dst = putStr(dst, `"Action":`, v.Action)
+	dst = putStrMap(dst, `"EncryptionContext":`, v.EncryptionContext)
+	dst = putStructs(dst, `"Context":`, v.Context)
+	dst = putStr(dst, `"KeyPolicy":`, v.KeyPolicy)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ExplainAccessResponse) DecodeJSON(data []byte) error {
+	*v = ExplainAccessResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *ExplainAccessResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "KeyId":
+			decodeStr(d, &v.KeyId)
+		case "Principal":
+			decodeStr(d, &v.Principal)
+		case "Action":
+			decodeStr(d, &v.Action)
+		case "Allowed":
+			decodeBool(d, &v.Allowed)
+		case "Decision":
+			decodeStr(d, &v.Decision)
+		case "DecidedBy":
+			decodeStr(d, &v.DecidedBy)
+		case "Message":
+			decodeStr(d, &v.Message)
+		case "Statements":
+			decodeStructs(d, &v.Statements)
+		case "Grant":
+			decodeStr(d, &v.Grant)
+		case "Conditional":
+			decodeBool(d, &v.Conditional)
+		case "MissingContextKeys":
+			decodeStrs(d, &v.MissingContextKeys)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ExplainAccessResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"KeyId":`, v.KeyId)
+	dst = putStr(dst, `"Principal":`, v.Principal)
+	dst = putStr(dst, `"Action":`, v.Action)
+	dst = putBool(dst, `"Allowed":`, v.Allowed)
+	dst = putStr(dst, `"Decision":`, v.Decision)
+	dst = putStr(dst, `"DecidedBy":`, v.DecidedBy)
+	dst = putStr(dst, `"Message":`, v.Message)
+	dst = putStructs(dst, `"Statements":`, v.Statements)
+	dst = putStr(dst, `"Grant":`, v.Grant)
+	dst = putBool(dst, `"Conditional":`, v.Conditional)
+	dst = putStrs(dst, `"MissingContextKeys":`, v.MissingContextKeys)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ListKeyAccessRequest) DecodeJSON(data []byte) error {
+	*v = ListKeyAccessRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *ListKeyAccessRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "KeyId":
+			decodeStr(d, &v.KeyId)
+		case "Action":
+			decodeStr(d, &v.Action)
+		case "EncryptionContext":
+			decodeStrMap(d, &v.EncryptionContext)
+		case "Context":
+			decodeStructs(d, &v.Context)
+		case "Limit":
+			decodeInt(d, &v.Limit)
+		case "Marker":
+			decodeStr(d, &v.Marker)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ListKeyAccessRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"KeyId":`, v.KeyId)
+	dst = putStr(dst, `"Action":`, v.Action)
+	dst = putStrMap(dst, `"EncryptionContext":`, v.EncryptionContext)
+	dst = putStructs(dst, `"Context":`, v.Context)
+	dst = putInt(dst, `"Limit":`, v.Limit)
+	dst = putStr(dst, `"Marker":`, v.Marker)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ListKeyAccessResponse) DecodeJSON(data []byte) error {
+	*v = ListKeyAccessResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *ListKeyAccessResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "KeyId":
+			decodeStr(d, &v.KeyId)
+		case "Action":
+			decodeStr(d, &v.Action)
+		case "Principals":
+			decodeStructs(d, &v.Principals)
+		case "NextMarker":
+			decodeStr(d, &v.NextMarker)
+		case "Truncated":
+			decodeBool(d, &v.Truncated)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ListKeyAccessResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"KeyId":`, v.KeyId)
+	dst = putStr(dst, `"Action":`, v.Action)
+	dst = putStructs(dst, `"Principals":`, v.Principals)
+	dst = putStr(dst, `"NextMarker":`, v.NextMarker)
+	dst = putBool(dst, `"Truncated":`, v.Truncated)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *KeyAccess) DecodeJSON(data []byte) error {
+	*v = KeyAccess{}
+	return decodeJSON(data, v)
+}
+
+func (v *KeyAccess) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Principal":
+			decodeStr(d, &v.Principal)
+		case "PrincipalType":
+			decodeStr(d, &v.PrincipalType)
+		case "Allowed":
+			decodeBool(d, &v.Allowed)
+		case "Conditional":
+			decodeBool(d, &v.Conditional)
+		case "DecidedBy":
+			decodeStr(d, &v.DecidedBy)
+		case "Statements":
+			decodeStructs(d, &v.Statements)
+		case "Grants":
+			decodeStrs(d, &v.Grants)
+		case "MissingContextKeys":
+			decodeStrs(d, &v.MissingContextKeys)
+		case "OwnAccountDecides":
+			decodeBool(d, &v.OwnAccountDecides)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *KeyAccess) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"Principal":`, v.Principal)
+	dst = putStr(dst, `"PrincipalType":`, v.PrincipalType)
+	dst = putBool(dst, `"Allowed":`, v.Allowed)
+	dst = putBool(dst, `"Conditional":`, v.Conditional)
+	dst = putStr(dst, `"DecidedBy":`, v.DecidedBy)
+	dst = putStructs(dst, `"Statements":`, v.Statements)
+	dst = putStrs(dst, `"Grants":`, v.Grants)
+	dst = putStrs(dst, `"MissingContextKeys":`, v.MissingContextKeys)
+	dst = putBool(dst, `"OwnAccountDecides":`, v.OwnAccountDecides)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *MatchedStatement) DecodeJSON(data []byte) error {
+	*v = MatchedStatement{}
+	return decodeJSON(data, v)
+}
+
+func (v *MatchedStatement) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "PolicyType":
+			decodeStr(d, &v.PolicyType)
+		case "PolicyName":
+			decodeStr(d, &v.PolicyName)
+		case "Effect":
+			decodeStr(d, &v.Effect)
+		case "Sid":
+			decodeStr(d, &v.Sid)
+		case "Index":
+			decodeInt(d, &v.Index)
+		case "Via":
+			decodeStr(d, &v.Via)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *MatchedStatement) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"PolicyType":`, v.PolicyType)
+	dst = putStr(dst, `"PolicyName":`, v.PolicyName)
+	dst = putStr(dst, `"Effect":`, v.Effect)
+	dst = putStr(dst, `"Sid":`, v.Sid)
+	dst = putInt(dst, `"Index":`, v.Index)
+	dst = putStr(dst, `"Via":`, v.Via)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *AccessContext) DecodeJSON(data []byte) error {
+	*v = AccessContext{}
+	return decodeJSON(data, v)
+}
+
+func (v *AccessContext) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Key":
+			decodeStr(d, &v.Key)
+		case "Values":
+			decodeStrs(d, &v.Values)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *AccessContext) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"Key":`, v.Key)
+	dst = putStrs(dst, `"Values":`, v.Values)
+	return closeObject(dst)
+}

@@ -164,6 +164,125 @@ type FindingEntry struct {
 	LastSeen  Opt[time.Time]
 }
 
+// ExplainAccessRequest is the input of ExplainAccess.
+type ExplainAccessRequest struct {
+	KeyId             Opt[string] // required
+	Principal         Opt[string]
+	Action            Opt[string] // required
+	EncryptionContext map[string]string
+	Context           []AccessContext
+	KeyPolicy         Opt[string]
+}
+
+// ExplainAccessResponse is the output of ExplainAccess.
+type ExplainAccessResponse struct {
+	KeyId              Opt[string]
+	Principal          Opt[string]
+	Action             Opt[string]
+	Allowed            Opt[bool]
+	Decision           Opt[AccessDecisionType]
+	DecidedBy          Opt[string]
+	Message            Opt[string]
+	Statements         []MatchedStatement
+	Grant              Opt[string]
+	Conditional        Opt[bool]
+	MissingContextKeys []string
+}
+
+// ListKeyAccessRequest is the input of ListKeyAccess.
+type ListKeyAccessRequest struct {
+	KeyId             Opt[string] // required
+	Action            Opt[string] // required
+	EncryptionContext map[string]string
+	Context           []AccessContext
+	Limit             Opt[int64]
+	Marker            Opt[string]
+}
+
+// ListKeyAccessResponse is the output of ListKeyAccess.
+type ListKeyAccessResponse struct {
+	KeyId      Opt[string]
+	Action     Opt[string]
+	Principals []KeyAccess
+	NextMarker Opt[string]
+	Truncated  Opt[bool]
+}
+
+// KeyAccess is a structure of the keyturn model.
+type KeyAccess struct {
+	Principal          Opt[string]
+	PrincipalType      Opt[AccessPrincipalType]
+	Allowed            Opt[bool]
+	Conditional        Opt[bool]
+	DecidedBy          Opt[string]
+	Statements         []MatchedStatement
+	Grants             []string
+	MissingContextKeys []string
+	OwnAccountDecides  Opt[bool]
+}
+
+// AccessPrincipalType is an enumeration. Values that it does not list decode, but do not validate.
+type AccessPrincipalType string
+
+// Values of AccessPrincipalType.
+const (
+	AccessPrincipalTypeRoot      AccessPrincipalType = "Root"
+	AccessPrincipalTypeUser      AccessPrincipalType = "User"
+	AccessPrincipalTypeRole      AccessPrincipalType = "Role"
+	AccessPrincipalTypeSession   AccessPrincipalType = "Session"
+	AccessPrincipalTypeService   AccessPrincipalType = "Service"
+	AccessPrincipalTypeAccount   AccessPrincipalType = "Account"
+	AccessPrincipalTypeEverybody AccessPrincipalType = "Everybody"
+)
+
+// Values returns all values of AccessPrincipalType, in a slice of the caller's own.
+func (AccessPrincipalType) Values() []AccessPrincipalType {
+	return []AccessPrincipalType{
+		AccessPrincipalTypeRoot,
+		AccessPrincipalTypeUser,
+		AccessPrincipalTypeRole,
+		AccessPrincipalTypeSession,
+		AccessPrincipalTypeService,
+		AccessPrincipalTypeAccount,
+		AccessPrincipalTypeEverybody,
+	}
+}
+
+// AccessDecisionType is an enumeration. Values that it does not list decode, but do not validate.
+type AccessDecisionType string
+
+// Values of AccessDecisionType.
+const (
+	AccessDecisionTypeAllowed      AccessDecisionType = "allowed"
+	AccessDecisionTypeExplicitDeny AccessDecisionType = "explicitDeny"
+	AccessDecisionTypeImplicitDeny AccessDecisionType = "implicitDeny"
+)
+
+// Values returns all values of AccessDecisionType, in a slice of the caller's own.
+func (AccessDecisionType) Values() []AccessDecisionType {
+	return []AccessDecisionType{
+		AccessDecisionTypeAllowed,
+		AccessDecisionTypeExplicitDeny,
+		AccessDecisionTypeImplicitDeny,
+	}
+}
+
+// MatchedStatement is a structure of the keyturn model.
+type MatchedStatement struct {
+	PolicyType Opt[string]
+	PolicyName Opt[string]
+	Effect     Opt[string]
+	Sid        Opt[string]
+	Index      Opt[int64]
+	Via        Opt[string]
+}
+
+// AccessContext is a structure of the keyturn model.
+type AccessContext struct {
+	Key    Opt[string] // required
+	Values []string    // required
+}
+
 // KeyturnOperations returns the operations of the keyturn model, sorted by name, in a slice of the caller's own.
 func KeyturnOperations() []Operation {
 	return []Operation{
@@ -174,6 +293,17 @@ func KeyturnOperations() []Operation {
 			HasOutput:   true,
 			Errors:      []ErrorCode{UnsupportedOperationException, KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:AdvanceClock", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.ExplainAccess", Name: "ExplainAccess",
+			NewInput:    func() Request { return new(ExplainAccessRequest) },
+			NewOutput:   func() Response { return new(ExplainAccessResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{NotFoundException, InvalidArnException, MalformedPolicyDocumentException, LimitExceededException, UnsupportedOperationException, DependencyTimeoutException, KMSInternalException},
+			Permissions: []Permission{{Action: "kms:GetKeyPolicy", In: "key policy"}, {Action: "kms:ListGrants", In: "key policy"}, {Action: "iam:SimulatePrincipalPolicy", In: "IAM policy, on the principal"}},
+			Identifiers: map[string][]string{
+				"KeyId": []string{"keyId", "keyArn", "aliasName", "aliasArn"},
+			},
 		},
 		{
 			Service: "keyturn", Target: "Keyturn.GetClock", Name: "GetClock",
@@ -201,6 +331,17 @@ func KeyturnOperations() []Operation {
 			HasOutput:   true,
 			Errors:      []ErrorCode{UnsupportedOperationException, InvalidMarkerException, KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:ListFindings", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.ListKeyAccess", Name: "ListKeyAccess",
+			NewInput:    func() Request { return new(ListKeyAccessRequest) },
+			NewOutput:   func() Response { return new(ListKeyAccessResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{NotFoundException, InvalidArnException, InvalidMarkerException, UnsupportedOperationException, DependencyTimeoutException, KMSInternalException},
+			Permissions: []Permission{{Action: "kms:GetKeyPolicy", In: "key policy"}, {Action: "kms:ListGrants", In: "key policy"}, {Action: "iam:ListUsers", In: "IAM policy"}, {Action: "iam:ListRoles", In: "IAM policy"}},
+			Identifiers: map[string][]string{
+				"KeyId": []string{"keyId", "keyArn", "aliasName", "aliasArn"},
+			},
 		},
 		{
 			Service: "keyturn", Target: "Keyturn.ListRegions", Name: "ListRegions",

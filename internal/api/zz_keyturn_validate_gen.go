@@ -3,9 +3,16 @@
 package api
 
 var (
-	ruleAdvanceSecondsType = rule{min: Some[int64](0), max: Some[int64](3155760000)}
-	ruleUsageLimitType     = rule{min: Some[int64](1), max: Some[int64](1000)}
-	ruleCheckIdType        = rule{min: Some[int64](1), max: Some[int64](64)}
+	ruleAdvanceSecondsType     = rule{min: Some[int64](0), max: Some[int64](3155760000)}
+	ruleUsageLimitType         = rule{min: Some[int64](1), max: Some[int64](1000)}
+	ruleCheckIdType            = rule{min: Some[int64](1), max: Some[int64](64)}
+	ruleAccessContextList      = rule{min: Some[int64](0), max: Some[int64](50)}
+	ruleAccessContextValueList = rule{min: Some[int64](0), max: Some[int64](50)}
+	ruleAccessContextKeyType   = rule{min: Some[int64](1), max: Some[int64](256)}
+	ruleAccessContextValueType = rule{min: Some[int64](0), max: Some[int64](2048)}
+	ruleExplainedPrincipalType = rule{min: Some[int64](1), max: Some[int64](2048)}
+	ruleExplainedActionType    = rule{min: Some[int64](1), max: Some[int64](128)}
+	ruleAccessLimitType        = rule{min: Some[int64](1), max: Some[int64](100)}
 )
 
 // Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
@@ -43,4 +50,31 @@ func (v *ListFindingsRequest) validate(c *validator) {
 	c.checkStr("checkId", false, v.CheckId, &ruleCheckIdType)
 	c.checkInt("limit", false, v.Limit, &ruleUsageLimitType)
 	c.checkStr("marker", false, v.Marker, &ruleMarkerType)
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *ExplainAccessRequest) Validate() error { return validate(v) }
+
+func (v *ExplainAccessRequest) validate(c *validator) {
+	c.checkStr("keyId", true, v.KeyId, &ruleKeyIdType)
+	c.checkStr("principal", false, v.Principal, &ruleExplainedPrincipalType)
+	c.checkStr("action", true, v.Action, &ruleExplainedActionType)
+	checkStructs(c, "context", false, v.Context, &ruleAccessContextList, nil)
+	c.checkStr("keyPolicy", false, v.KeyPolicy, &rulePolicyType)
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *ListKeyAccessRequest) Validate() error { return validate(v) }
+
+func (v *ListKeyAccessRequest) validate(c *validator) {
+	c.checkStr("keyId", true, v.KeyId, &ruleKeyIdType)
+	c.checkStr("action", true, v.Action, &ruleExplainedActionType)
+	checkStructs(c, "context", false, v.Context, &ruleAccessContextList, nil)
+	c.checkInt("limit", false, v.Limit, &ruleAccessLimitType)
+	c.checkStr("marker", false, v.Marker, &ruleMarkerType)
+}
+
+func (v *AccessContext) validate(c *validator) {
+	c.checkStr("key", true, v.Key, &ruleAccessContextKeyType)
+	c.checkStrs("values", true, v.Values, &ruleAccessContextValueList, &ruleAccessContextValueType)
 }

@@ -21,6 +21,8 @@ type Question struct {
 	Grant func() (bool, error)
 	// Reasons asks for Decision.Statements, which cost memory that nearly every request can do without.
 	Reasons bool
+	// Unknown is policy.Request's, for what explanations suppose; nil for every decision that is acted upon.
+	Unknown func(key string) bool
 }
 
 // Identity is what is attached to a principal.
@@ -79,7 +81,7 @@ type Statement struct {
 
 // Decide answers a question. The error is Grant's.
 func Decide(q *Question) (Decision, error) {
-	e := evaluation{q: q, request: policy.Request{Who: q.Who, Action: q.Action, Resource: q.Resource, Value: q.Value}}
+	e := evaluation{q: q, request: policy.Request{Who: q.Who, Action: q.Action, Resource: q.Resource, Value: q.Value, Unknown: q.Unknown}}
 	e.d.CrossAccount = q.Who.Account != q.ResourceAccount
 	e.ask()
 	switch {
@@ -91,7 +93,7 @@ func Decide(q *Question) (Decision, error) {
 	case q.OnResource == nil:
 		e.byIdentity()
 	case q.Who.Account == "": // services and strangers: what is not theirs anywhere can only be opened to them by the resource
-		e.conclude(e.onResource.any() && q.Who.Kind != policy.Anonymous, ResourcePolicy)
+		return e.noAccount()
 	default:
 		return e.sameAccount()
 	}
@@ -252,6 +254,19 @@ func (e *evaluation) sameAccount() (Decision, error) {
 	return e.d, nil
 }
 
+// noAccount decides about who is of no account. Of these only services can have grants.
+func (e *evaluation) noAccount() (Decision, error) {
+	e.conclude(e.onResource.any() && e.q.Who.Kind != policy.Anonymous, ResourcePolicy)
+	if e.d.Allowed || e.q.Who.Kind != policy.Service {
+		return e.d, nil
+	}
+	granted, err := e.granted()
+	if err == nil && granted {
+		e.conclude(true, Grant)
+	}
+	return e.d, err
+}
+
 // crossAccount decides about a principal of another account: the resource's account, by its policy or a grant, and the principal's own,
 // by IAM, must both allow it. What the principal's own policies say of a resource that is not open to it is never told, not even that they
 // deny it: conditions on the resource would tell what it is.
@@ -296,7 +311,7 @@ func (e *evaluation) granted() (bool, error) {
 // nothing is told of the resource, not even whether it is there.
 func (d *Decision) Message(arn, action, resource string) string {
 	s := "User: " + arn + " is not authorized to perform: " + action
-	if d.CrossAccount && d.By != IdentityPolicy && d.By != Boundary && d.By != SessionPolicy {
+	if d.onResourceSide() {
 		return s + " on this resource because the resource does not exist in this Region, no resource-based policies allow access, " +
 			"or a resource-based policy explicitly denies access"
 	}

@@ -28,6 +28,8 @@ func (d *Directory) Authorize(a *service.Authorization) error {
 	if decision.Allowed {
 		return nil
 	}
+	told := decision.Told()
+	a.Refused = &told
 	if a.Target.Denied != nil {
 		return a.Target.Denied
 	}

@@ -13,9 +13,17 @@ import (
 // Authorize decides on a target by its key policy, by grants, and by what IAM says of the caller, as "Authorization in AWS KMS" of the AWS
 // KMS developer guide has it. It is a service.Config.Authorize.
 func (k *KMS) Authorize(a *service.Authorization) error {
-	d, err := k.decide(a)
+	d, err := k.decide(a, nil)
 	if err != nil || d.Allowed {
 		return err
+	}
+	if a.Tx.Failed() == nil { // the reasons, which cost calls nothing that are allowed
+		again, err := k.decide(a, &aside{})
+		if err != nil {
+			return err
+		}
+		told := again.Told()
+		a.Refused = &told
 	}
 	if a.Target.Denied != nil {
 		return a.Target.Denied
@@ -23,7 +31,14 @@ func (k *KMS) Authorize(a *service.Authorization) error {
 	return api.Errorf(api.AccessDeniedException, "%s", d.Message(a.Tx.Call.Caller.ARN, a.Target.Action, a.Target.ARN))
 }
 
-func (k *KMS) decide(a *service.Authorization) (authz.Decision, error) {
+// aside is what explanations want to know beside a decision.
+type aside struct {
+	watch func(*authz.Question) // sees, and may change, the question before it is decided; nil for nothing
+	grant *record.Grant         // set: the grant that was found
+}
+
+// decide decides a question. Beside it come reasons, if more is not nil.
+func (k *KMS) decide(a *service.Authorization, more *aside) (authz.Decision, error) {
 	if a.Target.Account != a.Tx.Call.Caller.Account && !k.abroad[a.Target.Action] {
 		return authz.Decision{By: authz.ResourcePolicy, CrossAccount: true}, nil // whatever a key policy says
 	}
@@ -34,7 +49,19 @@ func (k *KMS) decide(a *service.Authorization) (authz.Decision, error) {
 		if err != nil {
 			return authz.Decision{}, err
 		}
-		q.OnResource, q.Grant = p, func() (bool, error) { return k.granted(a) }
+		q.OnResource, q.Grant = p, func() (bool, error) {
+			g, err := k.granted(a)
+			if more != nil {
+				more.grant = g
+			}
+			return g != nil, err
+		}
+	}
+	if more != nil {
+		q.Reasons = true
+		if more.watch != nil {
+			more.watch(q)
+		}
 	}
 	return authz.Decide(q)
 }
@@ -52,31 +79,39 @@ func abroad() map[string]bool {
 	return actions
 }
 
-// granted tells whether a grant on the key allows it: one that permits the operation, for CreateGrant one whose holder may pass on what is
-// asked for, for RetireGrant the grant itself. A session stands for its role, too.
-func (k *KMS) granted(a *service.Authorization) (bool, error) {
-	who := a.Tx.Call.Caller.Who()
-	by := holder{names: []string{who.ARN}, ids: who.UniqueIDs}
-	if who.Role != "" {
-		by.names = append(by.names, who.Role)
-	}
-	if who.Kind == policy.Service {
-		by.names = []string{who.Service}
-	}
+// granted returns a grant on the key that allows it, nil if none does: one that permits the operation, for CreateGrant one whose holder may
+// pass on what is asked for, for RetireGrant the grant itself. A session stands for its role, too.
+func (k *KMS) granted(a *service.Authorization) (*record.Grant, error) {
+	by := grantedAs(a.Tx.Call.Caller.Who())
 	const noSource = "" // nobody calls on behalf of a resource here
 	switch a.Target.Action {
 	case "kms:RetireGrant":
-		return a.Target.Grant != nil && mayRetire(by, a.Target.Grant), nil
+		if g := a.Target.Grant; g != nil && mayRetire(by, g) {
+			return g, nil
+		}
+		return nil, nil
 	case "kms:CreateGrant":
 		if a.Target.Grant == nil {
-			return false, nil
+			return nil, nil
 		}
-		g, err := k.parentFor(a.Tx, a.Target.Key, a.Target.Grant, by, noSource)
-		return g != nil, err
+		return k.parentFor(a.Tx, a.Target.Key, a.Target.Grant, by, noSource)
 	}
 	operation := strings.TrimPrefix(a.Target.Action, "kms:")
-	g, err := k.grantFor(a.Tx, a.Target.Key, api.GrantOperation(operation), by, a.Context(), noSource)
-	return g != nil, err
+	return k.grantFor(a.Tx, a.Target.Key, api.GrantOperation(operation), by, a.Context(), noSource)
+}
+
+// grantedAs is whom grants name that the principal may use: itself, and for a session its role.
+func grantedAs(who *policy.Who) holder {
+	by := holder{ids: who.UniqueIDs}
+	switch {
+	case who.Kind == policy.Service:
+		by.names = []string{who.Service}
+	case who.Role != "":
+		by.names = []string{who.ARN, who.Role}
+	default:
+		by.names = []string{who.ARN}
+	}
+	return by
 }
 
 // resourceValues are the values of condition keys that a target has, for service.Authorization.Question.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ type bench struct {
 	kms    *kms.KMS
 	runner *schedule.Runner
 	caller *service.Caller
+	free   atomic.Bool // everything is allowed
 
 	mu    sync.Mutex
 	real  time.Time                    // guarded by mu
@@ -99,6 +101,9 @@ func (b *bench) authorize(a *service.Authorization) error {
 	b.mu.Unlock()
 	if asked != nil {
 		asked(a)
+	}
+	if b.free.Load() {
+		return nil
 	}
 	return b.kms.Authorize(a)
 }

@@ -23,6 +23,8 @@ type Config struct {
 	Attestation *nitro.Verifier
 	// RealTime is what attestation documents are dated by; the service's own time may be elsewhere. Nil: time.Now.
 	RealTime func() time.Time
+	// Principals tells who there is, for explanations of access; nil: nobody but root users.
+	Principals Principals
 	// KeysPerRegion is the quota of customer managed keys in an account and region; 0 for the default, 100,000.
 	KeysPerRegion int64
 	// KeyStores reaches tokens and proxies; nil: there are none here.
@@ -78,6 +80,9 @@ func New(c Config) *KMS {
 	}
 	if c.RealTime == nil {
 		c.RealTime = time.Now
+	}
+	if c.Principals == nil {
+		c.Principals = nobody{}
 	}
 	if c.KeyStores == nil {
 		c.KeyStores = noKeyStores{}

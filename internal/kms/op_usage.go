@@ -78,7 +78,10 @@ func (k *KMS) getKeyLastUsage() *service.Op {
 }
 
 // Extensions returns the operations on keys that only keyturn has.
-func (k *KMS) Extensions() []*service.Op { return []*service.Op{k.getKeyMaterialUsage()} }
+func (k *KMS) Extensions() []*service.Op {
+	actions := keyActions(k.Operations())
+	return []*service.Op{k.getKeyMaterialUsage(), k.explainAccess(actions), k.listKeyAccess(actions)}
+}
 
 func (k *KMS) getKeyMaterialUsage() *service.Op {
 	return service.Def[api.GetKeyMaterialUsageRequest, api.GetKeyMaterialUsageResponse]{

@@ -13,8 +13,9 @@ import (
 type forms uint8
 
 const (
-	idOrARN forms = iota // key ID, key ARN
-	anyForm              // and alias name, alias ARN; an AWS managed key is made when its alias is first named
+	idOrARN     forms = iota // key ID, key ARN
+	anyForm                  // and alias name, alias ARN; an AWS managed key is made when its alias is first named
+	anyExisting              // as anyForm, but nothing is made
 )
 
 // resolveKey finds the key that a KeyId names, as a target of one action. What does not exist comes back in Target.Missing.

@@ -12,6 +12,10 @@ type Request struct {
 	// KMS developer guide, "kms:EncryptionContext:context-key"); where a request has both Name and name, the key has two values.
 	// Binary values are bytes. A nil Value has nothing.
 	Value func(key string) (values []string, present bool)
+
+	// Unknown, unless nil, asks what would be decided if the conditions on some keys turned out well: the condition of an Allow on such a
+	// key is taken as met, and a Deny with one as not matching. Explanations use it; no decision ever does. Keys are spelled as for Value.
+	Unknown func(key string) bool
 }
 
 // Ref names a statement that took part in a decision.
@@ -127,6 +131,12 @@ func (st *statement) matches(e *evaluation, onResource bool) bool {
 		return false
 	}
 	for i := range st.conditions {
+		if unknown := e.request.Unknown; unknown != nil && unknown(st.conditions[i].key) {
+			if st.deny {
+				return false
+			}
+			continue
+		}
 		if !st.conditions[i].holds(e, st.deny) {
 			return false
 		}

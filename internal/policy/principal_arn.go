@@ -9,3 +9,6 @@ func PrincipalARN(s string) (partition, account string, ok bool) {
 	}
 	return a.partition, a.account, true
 }
+
+// ServicePrincipal tells whether s has the form of a service principal, like "logs.us-east-1.amazonaws.com".
+func ServicePrincipal(s string) bool { return len(s) <= maxPrincipal && isDomain(s) }

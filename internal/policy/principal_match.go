@@ -47,6 +47,9 @@ const (
 	Session              // the very session, by its own ARN
 )
 
+// String is the way in a word, "" for None.
+func (v Via) String() string { return [...]string{"", "account", "direct", "everybody", "session"}[v] }
+
 // principalSet is a compiled Principal or NotPrincipal. Canonical users are in none: no request to these services has one.
 type principalSet struct {
 	any       bool

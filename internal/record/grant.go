@@ -116,6 +116,9 @@ func GranteePrefix(o Owner, keyID, grantee string) string {
 	return o.path2("i/grantee", keyID, hashed(grantee)+"/")
 }
 
+// GranteesPrefix is the index of all grants on a key by grantee. What follows is GRANTEE/ and then as GranteePrefix has it.
+func GranteesPrefix(o Owner, keyID string) string { return o.path2("i/grantee", keyID, "") }
+
 // GrantSource is the part of an index entry that stands for a source ARN; "" is none.
 func GrantSource(sourceARN string) string {
 	if sourceARN == "" {

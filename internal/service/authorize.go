@@ -3,6 +3,10 @@ package service
 import (
 	"fmt"
 	"slices"
+	"strings"
+
+	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/authz"
 )
 
 // admit authorizes every target; only when all are allowed does it tell which is missing.
@@ -27,11 +31,13 @@ func (p *Pipeline) allow(tx *Tx, op *Op, targets []Target, r values) error {
 		if tx.Call.Caller.Service {
 			continue
 		}
-		err := p.authorize(&Authorization{Tx: tx, Op: op, Target: t, values: r})
+		a := &Authorization{Tx: tx, Op: op, Target: t, values: r}
+		err := p.authorize(a)
 		if tx.failed != nil {
 			return fmt.Errorf("reading what a condition asks for: %w", tx.failed)
 		}
 		if err != nil {
+			a.record()
 			return err
 		}
 	}
@@ -43,9 +49,46 @@ type Authorization struct {
 	Tx     *Tx // with the Call, and so the caller
 	Op     *Op
 	Target *Target
+	// Refused is for the authorizer to set when it refuses: what decided, as far as the caller's own account may know it. The audit
+	// record of the call has it. Nil: nothing is told.
+	Refused *authz.Told
 
 	values values
 }
+
+// Bounds of what an audit record tells of a refusal.
+const (
+	recordedStatements = 20
+	recordedName       = 256 // bytes of a policy's name, or of a statement's
+)
+
+// record puts into the call's audit record what refused it, as additionalEventData.authorization.
+func (a *Authorization) record() {
+	if a.Refused == nil {
+		return
+	}
+	var p audit.Params
+	p.Str("decision", a.Refused.Verdict)
+	p.Str("decidedBy", a.Refused.By.String())
+	list := a.Refused.Statements
+	statements := make([]audit.Params, min(len(list), recordedStatements))
+	for i := range statements {
+		s, to := &list[i], &statements[i]
+		to.Str("policyType", s.Kind.String())
+		if s.Policy != "" {
+			to.Str("policyName", cutName(s.Policy))
+		}
+		to.Str("effect", string(s.Effect))
+		if s.Sid != "" {
+			to.Str("sid", cutName(s.Sid))
+		}
+		to.Int("index", int64(s.Index))
+	}
+	p.ObjList("statements", statements)
+	a.Tx.Additional().Obj("authorization", &p)
+}
+
+func cutName(s string) string { return strings.ToValidUTF8(s[:min(len(s), recordedName)], "") }
 
 // values is what an operation's request has for the authorizer.
 type values interface {

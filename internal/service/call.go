@@ -62,6 +62,8 @@ func NewCaller(c Caller) *Caller {
 	case c.Service:
 		id = audit.Identity{AccountID: c.Account, InvokedBy: ServiceName}
 		c.who.Kind = policy.Anonymous // nobody asks
+	case c.Type == "AWSService": // none ever signs in here: one that is asked about, by its name in ARN
+		c.who = &policy.Who{Kind: policy.Service, Service: c.ARN}
 	case c.Type == "Root":
 		c.who.Kind = policy.Root
 	case c.Type == "AssumedRole":

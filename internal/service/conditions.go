@@ -132,7 +132,11 @@ func (a *Authorization) globalValue(key string) string {
 			return caller.UserName
 		}
 		return ""
-	case "aws:principalisawsservice", "aws:viaawsservice":
+	case "aws:principalisawsservice":
+		return strconv.FormatBool(who.Kind == policy.Service)
+	case "aws:principalservicename":
+		return who.Service
+	case "aws:viaawsservice":
 		return "false"
 	case "aws:sourceip":
 		if _, err := netip.ParseAddr(call.SourceIP); err != nil {

@@ -287,7 +287,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 				if e := count(tx, nil); e != nil {
 					return nil, e
 				}
-				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q}, err)
+				return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q, extra: tx.extra}, err)
 			}
 			if _, err := p.DoInternal(ctx, pr.Op, record.Owner{Account: call.Caller.Account, Region: call.Region}, call.Now, 0, pr.Req); err != nil {
 				return nil, p.refuse(ctx, op, call, nil, err)
