@@ -45,6 +45,6 @@ func newRootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newDevCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newKeysCommand(), newCheckCommand(), newClockCommand(), newVersionCommand())
+	root.AddCommand(newDevCommand(), newInitCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newAccountsCommand(), newKeysCommand(), newCheckCommand(), newClockCommand(), newVersionCommand())
 	return root
 }
