@@ -150,6 +150,11 @@ type madeRootKey struct {
 
 // initialize makes the account that manages the others, in one commit with its access key.
 func (f *initFlags) initialize(ctx context.Context, a *app, owner record.Owner) (*madeRootKey, error) {
+	if management, err := a.managedBy(ctx); err == nil {
+		return nil, withHint(fmt.Errorf("the store has been initialized: account %s manages it", management), "if its access key is lost, make another with --new-root-key")
+	} else if !errors.Is(err, errNotInitialized) {
+		return nil, err
+	}
 	q := accounts.InitializeRequest{CreateAccountRequest: *f.request(), MayBeInUse: f.account != ""}
 	if owner.Account = f.account; owner.Account == "" {
 		owner.Account = identity.NewAccountID()
@@ -168,14 +173,10 @@ func (f *initFlags) initialize(ctx context.Context, a *app, owner record.Owner) 
 func (f *initFlags) anotherKey(ctx context.Context, a *app, owner record.Owner) (*madeRootKey, error) {
 	owner.Account = f.account
 	if owner.Account == "" {
-		d, err := a.pipeline.Record(ctx, record.DeploymentStoreKey)
-		if err != nil {
+		var err error
+		if owner.Account, err = a.managedBy(ctx); err != nil {
 			return nil, err
 		}
-		if d == nil {
-			return nil, errNotInitialized
-		}
-		owner.Account = d.(*record.Deployment).Management
 	}
 	q := &api.CreateRootAccessKeyRequest{AccountId: api.Some(owner.Account)}
 	if f.replace != "" {
@@ -200,6 +201,19 @@ func (f *initFlags) anotherKey(ctx context.Context, a *app, owner record.Owner) 
 	return made, err
 }
 
+// managedBy is the account that manages the others. The error is errNotInitialized if there is none yet.
+func (a *app) managedBy(ctx context.Context) (string, error) {
+	r, err := a.pipeline.Record(ctx, record.DeploymentStoreKey)
+	if err != nil {
+		return "", err
+	}
+	d, ok := r.(*record.Deployment)
+	if !ok {
+		return "", errNotInitialized
+	}
+	return d.Management, nil
+}
+
 var errNotInitialized = withHint(errors.New("the store has not been initialized"), "run keyturn init without --new-root-key")
 
 // initError words what the operations refuse.
@@ -210,8 +224,6 @@ func initError(err error) error {
 	}
 	err = errors.New(e.Message)
 	switch e.Code {
-	case api.AlreadyExistsException:
-		return withHint(err, "if its access key is lost, make another with --new-root-key")
 	case api.LimitExceededException:
 		return withHint(err, "delete one of them with the same change: --replace ACCESS-KEY-ID")
 	case api.KMSInternalException:
