@@ -27,8 +27,7 @@ func newRootKey(account string, k *api.RootAccessKey) (rootKey, error) {
 
 // rootKeyFlags say where a new access key goes.
 type rootKeyFlags struct {
-	file   string
-	output outputFormat
+	file string
 }
 
 func (f *rootKeyFlags) register(fs *pflag.FlagSet) {
