@@ -49,6 +49,7 @@ var allowed = map[string]string{
 	"internal/kms":      "internal/api internal/audit internal/authz internal/cms internal/identity internal/keys internal/keywrap internal/nitro internal/policy internal/record internal/service internal/throttle internal/xaes",
 	"internal/identity": "internal/api internal/audit internal/authz internal/policy internal/record internal/service",
 	"internal/iam":      "internal/api internal/audit internal/authz internal/identity internal/policy internal/record internal/service",
+	"internal/accounts": "internal/api internal/audit internal/identity internal/record internal/service",
 	"internal/sts":      "internal/api internal/audit internal/identity internal/policy internal/record internal/service",
 
 	// The process that loads PKCS #11 modules, and what tests it.
@@ -83,6 +84,7 @@ var banned = map[string][]string{
 	"internal/sts":      {"net/http", module + "internal/store/"},
 	"internal/identity": {"net/http", module + "internal/store/"},
 	"internal/iam":      {"net/http", module + "internal/store/"},
+	"internal/accounts": {"net/http", module + "internal/store/"},
 	"internal/schedule": {"net/http", module + "internal/store/"},
 	"internal/policy":   {"net/http", "os/exec"},
 	"internal/authz":    {"net/http", "os/exec"},

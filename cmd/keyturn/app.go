@@ -16,6 +16,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/keyturn/keyturn/internal/accounts"
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/check/inside"
@@ -77,10 +78,19 @@ type appConfig struct {
 	Prepare func(ctx context.Context, p *service.Pipeline, k *kms.KMS) error
 }
 
+// management is the account that manages the others where the store names none: in keyturn dev there is one from the beginning.
+func (c *appConfig) management() string {
+	if c.Dev {
+		return wire.DevAccount
+	}
+	return ""
+}
+
 // app is an opened keyturn: everything but the listener.
 type app struct {
 	Handler  http.Handler
 	pipeline *service.Pipeline
+	accounts *accounts.Accounts
 	runner   *schedule.Runner
 	checks   *serverChecks
 	log      *slog.Logger
@@ -188,6 +198,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 			return nil, err
 		}
 	}
+	a.accounts = accounts.New(accounts.Config{Directory: directory, Management: c.management()})
 	onChecks := inside.Config{Regions: c.Regions.names}
 	if c.Checks != nil {
 		if err := c.Checks.open(c, a.pipeline, k.Operations()); err != nil {
@@ -196,7 +207,8 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		a.checks, onChecks.Report = c.Checks, c.Checks.report
 	}
 	a.Handler = wire.NewHandler(wire.Config{
-		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), slices.Concat(k.Extensions(), a.runner.Operations(shifted), inside.Operations(onChecks))),
+		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), slices.Concat(
+			k.Extensions(), a.runner.Operations(shifted), inside.Operations(onChecks), a.accounts.Operations())),
 		Query: map[string]*wire.QueryService{
 			api.STSVersion: {Name: "sts", Namespace: api.STSNamespace, Operations: byName(sessions.Operations())},
 			api.IAMVersion: {Name: "iam", Namespace: api.IAMNamespace, Operations: byName(identities.Operations())},

@@ -165,7 +165,7 @@ func printDevBanner(cmd *cobra.Command, f devFlags, endpoint, region string) {
 	} else {
 		fmt.Fprintf(out, "data:     %s\n", f.dataDir)
 	}
-	fmt.Fprintf(out, "\n  export AWS_ENDPOINT_URL_KMS=%s AWS_ENDPOINT_URL_STS=%s\n", endpoint, endpoint)
+	fmt.Fprintf(out, "\n  export AWS_ENDPOINT_URL_KMS=%s AWS_ENDPOINT_URL_STS=%s AWS_ENDPOINT_URL_IAM=%s\n", endpoint, endpoint, endpoint)
 	if f.strict {
 		fmt.Fprintf(out, "  export AWS_SHARED_CREDENTIALS_FILE=%s AWS_PROFILE=%s\n", filepath.Join(f.dataDir, credentialsFile), devProfile)
 	} else {

@@ -26,7 +26,7 @@ const (
 // addOutputFlag adds --output to fs, with table as its default.
 func addOutputFlag(fs *pflag.FlagSet, f *outputFormat) {
 	*f = tableOutput
-	fs.Var(f, "output", "how to print: table or json")
+	fs.VarP(f, "output", "o", "how to print: table or json")
 }
 
 // String implements pflag.Value.

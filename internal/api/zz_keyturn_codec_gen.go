@@ -691,3 +691,330 @@ func (v *AccessContext) AppendJSON(dst []byte) []byte {
 	dst = putStrs(dst, `"Values":`, v.Values)
 	return closeObject(dst)
 }
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ManagedAccount) DecodeJSON(data []byte) error {
+	*v = ManagedAccount{}
+	return decodeJSON(data, v)
+}
+
+func (v *ManagedAccount) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "AccountId":
+			decodeStr(d, &v.AccountId)
+		case "AccountName":
+			decodeStr(d, &v.AccountName)
+		case "CreationDate":
+			decodeTime(d, &v.CreationDate)
+		case "State":
+			decodeStr(d, &v.State)
+		case "SuspensionDate":
+			decodeTime(d, &v.SuspensionDate)
+		case "Management":
+			decodeBool(d, &v.Management)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ManagedAccount) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"AccountId":`, v.AccountId)
+	dst = putStr(dst, `"AccountName":`, v.AccountName)
+	dst = putTime(dst, `"CreationDate":`, v.CreationDate)
+	dst = putStr(dst, `"State":`, v.State)
+	dst = putTime(dst, `"SuspensionDate":`, v.SuspensionDate)
+	dst = putBool(dst, `"Management":`, v.Management)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *RootAccessKey) DecodeJSON(data []byte) error {
+	*v = RootAccessKey{}
+	return decodeJSON(data, v)
+}
+
+func (v *RootAccessKey) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "AccessKeyId":
+			decodeStr(d, &v.AccessKeyId)
+		case "SecretAccessKey":
+			decodeStr(d, &v.SecretAccessKey)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *RootAccessKey) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"AccessKeyId":`, v.AccessKeyId)
+	dst = putStr(dst, `"SecretAccessKey":`, v.SecretAccessKey)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *CreateAccountRequest) DecodeJSON(data []byte) error {
+	*v = CreateAccountRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *CreateAccountRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "AccountName":
+			decodeStr(d, &v.AccountName)
+		case "AccountId":
+			decodeStr(d, &v.AccountId)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *CreateAccountRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"AccountName":`, v.AccountName)
+	dst = putStr(dst, `"AccountId":`, v.AccountId)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *CreateAccountResponse) DecodeJSON(data []byte) error {
+	*v = CreateAccountResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *CreateAccountResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Account":
+			decodeStruct(d, &v.Account)
+		case "AccessKey":
+			decodeStruct(d, &v.AccessKey)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *CreateAccountResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Account":`, v.Account)
+	dst = putStruct(dst, `"AccessKey":`, v.AccessKey)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *CreateRootAccessKeyRequest) DecodeJSON(data []byte) error {
+	*v = CreateRootAccessKeyRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *CreateRootAccessKeyRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "AccountId":
+			decodeStr(d, &v.AccountId)
+		case "ReplacedAccessKeyId":
+			decodeStr(d, &v.ReplacedAccessKeyId)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *CreateRootAccessKeyRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"AccountId":`, v.AccountId)
+	dst = putStr(dst, `"ReplacedAccessKeyId":`, v.ReplacedAccessKeyId)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *CreateRootAccessKeyResponse) DecodeJSON(data []byte) error {
+	*v = CreateRootAccessKeyResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *CreateRootAccessKeyResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "AccountId":
+			decodeStr(d, &v.AccountId)
+		case "AccessKey":
+			decodeStruct(d, &v.AccessKey)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *CreateRootAccessKeyResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"AccountId":`, v.AccountId)
+	dst = putStruct(dst, `"AccessKey":`, v.AccessKey)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ListAccountsRequest) DecodeJSON(data []byte) error {
+	*v = ListAccountsRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *ListAccountsRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Limit":
+			decodeInt(d, &v.Limit)
+		case "Marker":
+			decodeStr(d, &v.Marker)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ListAccountsRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putInt(dst, `"Limit":`, v.Limit)
+	dst = putStr(dst, `"Marker":`, v.Marker)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ListAccountsResponse) DecodeJSON(data []byte) error {
+	*v = ListAccountsResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *ListAccountsResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Accounts":
+			decodeStructs(d, &v.Accounts)
+		case "NextMarker":
+			decodeStr(d, &v.NextMarker)
+		case "Truncated":
+			decodeBool(d, &v.Truncated)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ListAccountsResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStructs(dst, `"Accounts":`, v.Accounts)
+	dst = putStr(dst, `"NextMarker":`, v.NextMarker)
+	dst = putBool(dst, `"Truncated":`, v.Truncated)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *SuspendAccountRequest) DecodeJSON(data []byte) error {
+	*v = SuspendAccountRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *SuspendAccountRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "AccountId":
+			decodeStr(d, &v.AccountId)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *SuspendAccountRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"AccountId":`, v.AccountId)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *SuspendAccountResponse) DecodeJSON(data []byte) error {
+	*v = SuspendAccountResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *SuspendAccountResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Account":
+			decodeStruct(d, &v.Account)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *SuspendAccountResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Account":`, v.Account)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ResumeAccountRequest) DecodeJSON(data []byte) error {
+	*v = ResumeAccountRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *ResumeAccountRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "AccountId":
+			decodeStr(d, &v.AccountId)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ResumeAccountRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"AccountId":`, v.AccountId)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ResumeAccountResponse) DecodeJSON(data []byte) error {
+	*v = ResumeAccountResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *ResumeAccountResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Account":
+			decodeStruct(d, &v.Account)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ResumeAccountResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Account":`, v.Account)
+	return closeObject(dst)
+}

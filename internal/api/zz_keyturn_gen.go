@@ -283,6 +283,96 @@ type AccessContext struct {
 	Values []string    // required
 }
 
+// AccountStateType is an enumeration. Values that it does not list decode, but do not validate.
+type AccountStateType string
+
+// Values of AccountStateType.
+const (
+	AccountStateTypeActive    AccountStateType = "ACTIVE"
+	AccountStateTypeSuspended AccountStateType = "SUSPENDED"
+)
+
+// Values returns all values of AccountStateType, in a slice of the caller's own.
+func (AccountStateType) Values() []AccountStateType {
+	return []AccountStateType{
+		AccountStateTypeActive,
+		AccountStateTypeSuspended,
+	}
+}
+
+// ManagedAccount is a structure of the keyturn model.
+type ManagedAccount struct {
+	AccountId      Opt[string]
+	AccountName    Opt[string]
+	CreationDate   Opt[time.Time]
+	State          Opt[AccountStateType]
+	SuspensionDate Opt[time.Time]
+	Management     Opt[bool]
+}
+
+// RootAccessKey is a structure of the keyturn model.
+type RootAccessKey struct {
+	AccessKeyId     Opt[string]
+	SecretAccessKey Opt[string] // sensitive
+}
+
+// CreateAccountRequest is the input of CreateAccount.
+type CreateAccountRequest struct {
+	AccountName Opt[string] // required
+	AccountId   Opt[string]
+}
+
+// CreateAccountResponse is the output of CreateAccount.
+type CreateAccountResponse struct {
+	Account   *ManagedAccount
+	AccessKey *RootAccessKey
+}
+
+// CreateRootAccessKeyRequest is the input of CreateRootAccessKey.
+type CreateRootAccessKeyRequest struct {
+	AccountId           Opt[string] // required
+	ReplacedAccessKeyId Opt[string]
+}
+
+// CreateRootAccessKeyResponse is the output of CreateRootAccessKey.
+type CreateRootAccessKeyResponse struct {
+	AccountId Opt[string]
+	AccessKey *RootAccessKey
+}
+
+// ListAccountsRequest is the input of ListAccounts.
+type ListAccountsRequest struct {
+	Limit  Opt[int64]
+	Marker Opt[string]
+}
+
+// ListAccountsResponse is the output of ListAccounts.
+type ListAccountsResponse struct {
+	Accounts   []ManagedAccount
+	NextMarker Opt[string]
+	Truncated  Opt[bool]
+}
+
+// SuspendAccountRequest is the input of SuspendAccount.
+type SuspendAccountRequest struct {
+	AccountId Opt[string] // required
+}
+
+// SuspendAccountResponse is the output of SuspendAccount.
+type SuspendAccountResponse struct {
+	Account *ManagedAccount
+}
+
+// ResumeAccountRequest is the input of ResumeAccount.
+type ResumeAccountRequest struct {
+	AccountId Opt[string] // required
+}
+
+// ResumeAccountResponse is the output of ResumeAccount.
+type ResumeAccountResponse struct {
+	Account *ManagedAccount
+}
+
 // KeyturnOperations returns the operations of the keyturn model, sorted by name, in a slice of the caller's own.
 func KeyturnOperations() []Operation {
 	return []Operation{
@@ -293,6 +383,22 @@ func KeyturnOperations() []Operation {
 			HasOutput:   true,
 			Errors:      []ErrorCode{UnsupportedOperationException, KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:AdvanceClock", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.CreateAccount", Name: "CreateAccount",
+			NewInput:    func() Request { return new(CreateAccountRequest) },
+			NewOutput:   func() Response { return new(CreateAccountResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{AlreadyExistsException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:CreateAccount", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.CreateRootAccessKey", Name: "CreateRootAccessKey",
+			NewInput:    func() Request { return new(CreateRootAccessKeyRequest) },
+			NewOutput:   func() Response { return new(CreateRootAccessKeyResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{NotFoundException, LimitExceededException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:CreateRootAccessKey", In: "IAM policy"}},
 		},
 		{
 			Service: "keyturn", Target: "Keyturn.ExplainAccess", Name: "ExplainAccess",
@@ -325,6 +431,14 @@ func KeyturnOperations() []Operation {
 			},
 		},
 		{
+			Service: "keyturn", Target: "Keyturn.ListAccounts", Name: "ListAccounts",
+			NewInput:    func() Request { return new(ListAccountsRequest) },
+			NewOutput:   func() Response { return new(ListAccountsResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{InvalidMarkerException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:ListAccounts", In: "IAM policy"}},
+		},
+		{
 			Service: "keyturn", Target: "Keyturn.ListFindings", Name: "ListFindings",
 			NewInput:    func() Request { return new(ListFindingsRequest) },
 			NewOutput:   func() Response { return new(ListFindingsResponse) },
@@ -350,6 +464,22 @@ func KeyturnOperations() []Operation {
 			HasOutput:   true,
 			Errors:      []ErrorCode{KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:ListRegions", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.ResumeAccount", Name: "ResumeAccount",
+			NewInput:    func() Request { return new(ResumeAccountRequest) },
+			NewOutput:   func() Response { return new(ResumeAccountResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{NotFoundException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:ResumeAccount", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.SuspendAccount", Name: "SuspendAccount",
+			NewInput:    func() Request { return new(SuspendAccountRequest) },
+			NewOutput:   func() Response { return new(SuspendAccountResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{NotFoundException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:SuspendAccount", In: "IAM policy"}},
 		},
 	}
 }

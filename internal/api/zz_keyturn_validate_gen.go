@@ -2,6 +2,8 @@
 
 package api
 
+import "regexp"
+
 var (
 	ruleAdvanceSecondsType     = rule{min: Some[int64](0), max: Some[int64](3155760000)}
 	ruleUsageLimitType         = rule{min: Some[int64](1), max: Some[int64](1000)}
@@ -13,6 +15,9 @@ var (
 	ruleExplainedPrincipalType = rule{min: Some[int64](1), max: Some[int64](2048)}
 	ruleExplainedActionType    = rule{min: Some[int64](1), max: Some[int64](128)}
 	ruleAccessLimitType        = rule{min: Some[int64](1), max: Some[int64](100)}
+	ruleManagedAccountIdType   = rule{min: Some[int64](12), max: Some[int64](12), pattern: "^\\d{12}$", re: regexp.MustCompile("^(?:[0-9]{12})$")}
+	ruleManagedAccountNameType = rule{min: Some[int64](1), max: Some[int64](50), pattern: "[\\u0020-\\u007E]+", re: regexp.MustCompile("^(?:[\\x{0020}-\\x{007E}]+)$")}
+	ruleRootAccessKeyIdType    = rule{min: Some[int64](16), max: Some[int64](128), pattern: "[\\w]+", re: regexp.MustCompile("^(?:[0-9A-Za-z_]+)$")}
 )
 
 // Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
@@ -77,4 +82,42 @@ func (v *ListKeyAccessRequest) validate(c *validator) {
 func (v *AccessContext) validate(c *validator) {
 	c.checkStr("key", true, v.Key, &ruleAccessContextKeyType)
 	c.checkStrs("values", true, v.Values, &ruleAccessContextValueList, &ruleAccessContextValueType)
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *CreateAccountRequest) Validate() error { return validate(v) }
+
+func (v *CreateAccountRequest) validate(c *validator) {
+	c.checkStr("accountName", true, v.AccountName, &ruleManagedAccountNameType)
+	c.checkStr("accountId", false, v.AccountId, &ruleManagedAccountIdType)
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *CreateRootAccessKeyRequest) Validate() error { return validate(v) }
+
+func (v *CreateRootAccessKeyRequest) validate(c *validator) {
+	c.checkStr("accountId", true, v.AccountId, &ruleManagedAccountIdType)
+	c.checkStr("replacedAccessKeyId", false, v.ReplacedAccessKeyId, &ruleRootAccessKeyIdType)
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *ListAccountsRequest) Validate() error { return validate(v) }
+
+func (v *ListAccountsRequest) validate(c *validator) {
+	c.checkInt("limit", false, v.Limit, &ruleUsageLimitType)
+	c.checkStr("marker", false, v.Marker, &ruleMarkerType)
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *SuspendAccountRequest) Validate() error { return validate(v) }
+
+func (v *SuspendAccountRequest) validate(c *validator) {
+	c.checkStr("accountId", true, v.AccountId, &ruleManagedAccountIdType)
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *ResumeAccountRequest) Validate() error { return validate(v) }
+
+func (v *ResumeAccountRequest) validate(c *validator) {
+	c.checkStr("accountId", true, v.AccountId, &ruleManagedAccountIdType)
 }

@@ -182,7 +182,10 @@ func (d *Directory) find(ctx context.Context, accessKeyID, sessionToken string) 
 		}, nil
 	}
 	if c, ok := d.config.Configured[accessKeyID]; ok {
-		return &entry{credential: Credential{Secret: c.Secret, Caller: c.Caller}}, nil
+		if err := g.account(c.Caller.Account); err != nil {
+			return nil, err
+		}
+		return &entry{credential: Credential{Secret: c.Secret, Caller: c.Caller}, madeOf: g.madeOf}, nil
 	}
 	key, err := get[*record.AccessKey](&g, record.AccessKeyStoreKey(accessKeyID))
 	if err != nil {

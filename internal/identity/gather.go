@@ -102,6 +102,9 @@ func (g *gathering) session(s *Session) (*service.Caller, error) {
 		if !ok || base.Caller.Account != s.Account {
 			return nil, ErrUnknown
 		}
+		if err := g.account(s.Account); err != nil {
+			return nil, err
+		}
 		moved := *base.Caller
 		moved.AccessKeyID, moved.Session = s.AccessKeyID, session
 		return service.NewCaller(moved), nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/keyturn/keyturn/internal/accounts"
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/check/inside"
@@ -33,17 +34,20 @@ const tableFile = "testdata/operations.md"
 // that operation cannot be made from outside.
 func everyOperation(t *testing.T) (ops []*service.Op, requests []any) {
 	b := testBench(t)
+	managed := accounts.New(accounts.Config{})
 	add := func(op *service.Op, req any) {
 		if req != nil {
 			fill(reflect.ValueOf(req).Elem(), "")
 		}
 		ops, requests = append(ops, op), append(requests, req)
 	}
-	for _, list := range [][]*service.Op{b.kms.Operations(), b.kms.Extensions(), b.runner.Operations(b.clock), inside.Operations(inside.Config{}), sts.New(sts.Config{}).Operations(), iam.New(iam.Config{Directory: identity.NewDirectory(identity.Config{})}).Operations()} {
+	for _, list := range [][]*service.Op{b.kms.Operations(), b.kms.Extensions(), b.runner.Operations(b.clock), inside.Operations(inside.Config{}), managed.Operations(), sts.New(sts.Config{}).Operations(), iam.New(iam.Config{Directory: identity.NewDirectory(identity.Config{})}).Operations()} {
 		for _, op := range list {
 			add(op, op.NewRequest())
 		}
 	}
+	add(managed.Initialize, new(accounts.InitializeRequest))
+	add(managed.RecoverRootKey, new(api.CreateRootAccessKeyRequest))
 	for _, op := range b.kms.Internal() {
 		if slices.Contains([]*service.Op{b.kms.RotateKey, b.kms.DeleteKey, b.kms.SweepKey}, op) {
 			add(op, new(kms.DueRequest))
