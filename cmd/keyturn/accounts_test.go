@@ -239,9 +239,10 @@ func TestCreateAccountInUse(t *testing.T) {
 	s.user(t, "100000000001", "ann", "")
 	s.role(t, "100000000002", "deploy", allowing("*", "*"))
 	s.put(t, &record.AccessKey{ID: "AKIAOFNOACCOUNT00000", Account: "100000000003", Secret: "x", Active: true})
+	s.put(t, &record.AccountAlias{Alias: "taken", Account: "100000000005"})
 	owner := record.Owner{Account: "100000000004", Region: "us-east-1"}
 	s.put(t, &record.Alias{Owner: owner, Name: "alias/a"})
-	for _, id := range []string{managing, "222233334444", "444455556666", "100000000001", "100000000002", "100000000003", "100000000004"} {
+	for _, id := range []string{managing, "222233334444", "444455556666", "100000000001", "100000000002", "100000000003", "100000000004", "100000000005"} {
 		in := &api.CreateAccountRequest{AccountName: api.Some("n"), AccountId: api.Some(id)}
 		if code := s.call(t, s.root, "CreateAccount", in, new(api.CreateAccountResponse)); code != "AlreadyExistsException" {
 			t.Errorf("%s: %q", id, code)

@@ -151,7 +151,7 @@ func (s *Accounts) free(tx *service.Tx, id string) error {
 	if a != nil {
 		return errInUse
 	}
-	for _, prefix := range append(belongings(id), record.AccessKeysPrefix(id, "")) {
+	for _, prefix := range append(belongings(id), record.AccessKeysPrefix(id, ""), record.AccountAliasesPrefix(id)) {
 		entries, err := tx.Scan(prefix, "", 1)
 		if err != nil {
 			return err
