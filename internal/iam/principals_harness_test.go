@@ -34,29 +34,60 @@ const (
 
 var principalsStart = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
-// meddling is a store in which a test can have something done just before a change is committed.
+// moment is when a test has something done in the midst of a change.
+type moment string
+
+const (
+	beforeCounting   moment = "before a counter is read"
+	afterCounting    moment = "after a counter was read"
+	beforeCommitting moment = "before the commit"
+)
+
+// meddling is a store in which a test can have something done in the midst of the next change.
 type meddling struct {
 	store.Store
-	mu     sync.Mutex
-	before func() // guarded by mu
+	mu   sync.Mutex
+	when moment // guarded by mu
+	do   func() // guarded by mu; nil for nothing
 }
 
-func (m *meddling) beforeNextChange(f func()) {
+func (m *meddling) inNextChange(when moment, do func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.before = f
+	m.when, m.do = when, do
+}
+
+// reached does what is to be done, once.
+func (m *meddling) reached(when moment) {
+	m.mu.Lock()
+	do := m.do
+	if m.when != when {
+		do = nil
+	}
+	if do != nil {
+		m.do = nil
+	}
+	m.mu.Unlock()
+	if do != nil {
+		do()
+	}
+}
+
+func (m *meddling) Get(ctx context.Context, keys ...string) ([]store.Entry, error) {
+	counts := slices.ContainsFunc(keys, func(k string) bool { return strings.HasPrefix(k, "c/") })
+	if counts {
+		m.reached(beforeCounting)
+	}
+	entries, err := m.Store.Get(ctx, keys...)
+	if counts {
+		m.reached(afterCounting)
+	}
+	return entries, err
 }
 
 func (m *meddling) Commit(ctx context.Context, b store.Batch) (store.Rev, error) {
-	change := slices.ContainsFunc(b.Writes, func(w store.Write) bool { return strings.HasPrefix(w.Key, "o/") && !w.Delete }) // has an audit record
-	if change {
-		m.mu.Lock()
-		f := m.before
-		m.before = nil
-		m.mu.Unlock()
-		if f != nil {
-			f()
-		}
+	if slices.ContainsFunc(b.Writes, func(w store.Write) bool { return strings.HasPrefix(w.Key, "o/") && !w.Delete }) { // has an audit record
+		m.reached(beforeCommitting)
 	}
 	return m.Store.Commit(ctx, b)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 )
@@ -165,6 +166,34 @@ func TestAccessKeyLastUsed(t *testing.T) {
 	for _, id := range []string{b.root.AccessKeyID, "AKIACONFIGURED000000"} {
 		if b.stored(record.AccessKeyUseStoreKey(id)) != nil {
 			t.Errorf("the use of %s, which is no record, was written", id)
+		}
+	}
+}
+
+// TestMade tells credentials that were made here, of any worth or not, from those that nobody ever heard of.
+func TestMade(t *testing.T) {
+	b := newPrincipalsBench(t)
+	b.user("u")
+	key := b.key("u")
+	b.run("UpdateAccessKey", &api.UpdateAccessKeyRequest{UserName: api.Some("u"), AccessKeyId: api.Some(key), Status: api.Some(api.StatusTypeInactive)})
+	gone, err := identity.Mint(b.p.Keyring(), identity.Session{Kind: identity.UserSession, Account: principalsAccount, PrincipalID: "AIDAGONE"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		id, token string
+		want      bool
+	}{
+		{key, "", true},
+		{"AKIACONFIGURED000000", "", true},
+		{gone.AccessKeyID, gone.SessionToken, true},
+		{gone.AccessKeyID, gone.SessionToken + "x", false},
+		{identity.NewAccessKeyID(identity.LongTermPrefix, "000000000000"), "", true}, // once, in keyturn dev
+		{identity.NewAccessKeyID(identity.LongTermPrefix, principalsAccount), "", false},
+		{"AKIAIOSFODNN7EXAMPLE", "", false}, {"any", "any", false}, {"123456789012", "", false}, {"", "", false},
+	} {
+		if got := b.directory.Made(t.Context(), test.id, test.token); got != test.want {
+			t.Errorf("%q, %d characters of token: %v", test.id, len(test.token), got)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func TestOvertaken(t *testing.T) {
 			b.user("u")
 			b.group("g")
 			b.policy("p", principalsAllow)
-			b.store.beforeNextChange(func() { b.run(test.made.op, test.made.req) })
+			b.store.inNextChange(beforeCommitting, func() { b.run(test.made.op, test.made.req) })
 			if err := b.do(test.planned.op, test.planned.req); err == nil || err.Code != test.code {
 				t.Errorf("%v, want %s", err, test.code)
 			}
@@ -88,31 +88,35 @@ func TestOvertaken(t *testing.T) {
 
 // TestQuotasWhenOvertaken makes what there may be one more of, while somebody else makes it.
 func TestQuotasWhenOvertaken(t *testing.T) {
-	b := newPrincipalsBench(t)
-	b.user("u")
-	b.key("u")
 	u := api.Some("u")
-	b.store.beforeNextChange(func() { b.key("u") })
-	b.refused("CreateAccessKey", &api.CreateAccessKeyRequest{UserName: u}, api.LimitExceeded, "Cannot exceed quota for AccessKeysPerUser: 2")
-	for i := range 11 {
-		b.group(fmt.Sprintf("g%d", i))
-	}
 	join := func(i int) *api.AddUserToGroupRequest {
 		return &api.AddUserToGroupRequest{GroupName: api.Some(fmt.Sprintf("g%d", i)), UserName: u}
 	}
-	for i := range 9 {
-		b.run("AddUserToGroup", join(i))
-	}
-	b.store.beforeNextChange(func() { b.run("AddUserToGroup", join(9)) })
-	b.refused("AddUserToGroup", join(10), api.LimitExceeded, "Cannot exceed quota for GroupsPerUser: 10")
-	for i := range 3 { // the first, then one in the place of another
-		b.store.beforeNextChange(func() {
-			b.run("CreateAccountAlias", &api.CreateAccountAliasRequest{AccountAlias: api.Some(fmt.Sprintf("theirs-%d", i))})
+	for _, when := range []moment{beforeCounting, afterCounting, beforeCommitting} {
+		t.Run(string(when), func(t *testing.T) {
+			b := newPrincipalsBench(t)
+			b.user("u")
+			b.key("u")
+			b.store.inNextChange(when, func() { b.key("u") })
+			b.refused("CreateAccessKey", &api.CreateAccessKeyRequest{UserName: u}, api.LimitExceeded, "Cannot exceed quota for AccessKeysPerUser: 2")
+			for i := range 11 {
+				b.group(fmt.Sprintf("g%d", i))
+			}
+			for i := range 9 {
+				b.run("AddUserToGroup", join(i))
+			}
+			b.store.inNextChange(when, func() { b.run("AddUserToGroup", join(9)) })
+			b.refused("AddUserToGroup", join(10), api.LimitExceeded, "Cannot exceed quota for GroupsPerUser: 10")
+			for i := range 3 { // the first, then one in the place of another
+				b.store.inNextChange(when, func() {
+					b.run("CreateAccountAlias", &api.CreateAccountAliasRequest{AccountAlias: api.Some(fmt.Sprintf("theirs-%d", i))})
+				})
+				b.run("CreateAccountAlias", &api.CreateAccountAliasRequest{AccountAlias: api.Some(fmt.Sprintf("ours-%d", i))})
+				if n := len(b.entries("na/")); n != 1 {
+					t.Errorf("%d aliases", n)
+				}
+			}
 		})
-		b.run("CreateAccountAlias", &api.CreateAccountAliasRequest{AccountAlias: api.Some(fmt.Sprintf("ours-%d", i))})
-		if n := len(b.entries("na/")); n != 1 {
-			t.Errorf("%d aliases", n)
-		}
 	}
 }
 

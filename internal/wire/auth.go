@@ -31,7 +31,7 @@ func Verified(v *sigv4.Verifier, now func() time.Time) func(*sigv4.Input, *http.
 const DevAccount = "000000000000"
 
 // Trusting takes any credentials, also none, as the root of DevAccount, or of the account whose 12 digits are the access key ID. Who has
-// credentials that known finds is who they stand for, and has to sign with them: that is for verified. Only keyturn dev uses it.
+// credentials that are known, be they of any worth or not, is who they stand for, and has to sign with them: that is for verified. Only keyturn dev uses it.
 func Trusting(defaultRegion string, region func(service, region string) bool, known func(ctx context.Context, accessKeyID, sessionToken string) bool,
 	verified func(*sigv4.Input, *http.Request, string) (*service.Caller, string, error)) func(*sigv4.Input, *http.Request, string) (*service.Caller, string, error) {
 	return func(in *sigv4.Input, r *http.Request, scope string) (*service.Caller, string, error) {
