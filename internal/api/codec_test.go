@@ -203,7 +203,9 @@ func fill(v reflect.Value, hollow bool, n *int) {
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
 		for i := 0; i < 3 && !hollow; i++ {
-			v.SetMapIndex(reflect.ValueOf(fmt.Sprint("k", i)), reflect.ValueOf(fmt.Sprint("v", *n)))
+			value := reflect.New(v.Type().Elem()).Elem()
+			fill(value, hollow, n)
+			v.SetMapIndex(reflect.ValueOf(fmt.Sprint("k", i)), value)
 		}
 	case reflect.Slice:
 		size := 2

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,12 +96,46 @@ func TestQueryOperations(t *testing.T) {
 func TestAppendXML(t *testing.T) {
 	r := PutThingResponse{Name: Some("<a> & \"b\"\r\n\x00\xff😀"), Count: Some[int64](3), Flag: Some(true), Body: []byte{255},
 		When: Some(time.Date(2026, 11, 1, 12, 0, 0, 120e6, time.FixedZone("", 7200))), Words: []string{"x", ""},
-		Tags: []SampleTag{{Key: Some("k")}, {}}, Part: &Part{Tags: []SampleTag{}}}
+		Tags: []SampleTag{{Key: Some("k")}, {}}, Part: &Part{Tags: []SampleTag{}},
+		Notes: map[string]string{"b": "<&", "": "x", "a\"": ""}, Totals: map[string]int64{"red": -1 << 63, "RGB_0": 7}, Verdicts: map[string]Verdict{}}
 	want := "<Name>&lt;a&gt; &amp; &quot;b&quot;&#xD;\n\ufffd\ufffd😀</Name><Count>3</Count><When>2026-11-01T10:00:00.12Z</When>" +
 		"<Body>/w==</Body><Flag>true</Flag><Tags><member><Key>k</Key></member><member></member></Tags>" +
-		"<Words><member>x</member><member></member></Words><Part><Tags></Tags></Part>"
+		"<Words><member>x</member><member></member></Words><Part><Tags></Tags></Part>" +
+		"<Notes><entry><key></key><value>x</value></entry><entry><key>a&quot;</key><value></value></entry><entry><key>b</key><value>&lt;&amp;</value></entry></Notes>" +
+		"<Totals><entry><key>RGB_0</key><value>7</value></entry><entry><key>red</key><value>-9223372036854775808</value></entry></Totals><Verdicts></Verdicts>"
 	if got := string(r.AppendXML(nil)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestMaps checks that maps of every kind come through JSON, and what does not.
+func TestMaps(t *testing.T) {
+	for _, want := range []PutThingResponse{
+		{}, {Notes: map[string]string{}, Totals: map[string]int64{}, Verdicts: map[string]Verdict{}},
+		{Notes: map[string]string{"a": "b"}, Totals: map[string]int64{"a\n": 1, "b": -2}, Verdicts: map[string]Verdict{"x": VerdictYes, "y": "maybe"}},
+	} {
+		var got PutThingResponse
+		text := want.AppendJSON(nil)
+		if err := got.DecodeJSON(text); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s became %+v, %v", text, got, err)
+		}
+	}
+	var null PutThingResponse
+	if err := null.DecodeJSON([]byte(`{"Totals":null,"Verdicts":null}`)); err != nil || null.Totals != nil || null.Verdicts != nil {
+		t.Errorf("null became %+v, %v", null, err)
+	}
+	many := `{"Totals":{"0":0`
+	for i := 1; i <= maxElements; i++ {
+		many += `,"` + strconv.Itoa(i) + `":0`
+	}
+	for _, text := range []string{
+		`{"Totals":[]}`, `{"Totals":{"a":null}}`, `{"Totals":{"a":"1"}}`, `{"Totals":{"a":1.5}}`, `{"Totals":{"a":1e30}}`, `{"Totals":{"a":1,"a":1}}`, `{"Totals":{"a"`, `{"Totals":{"a":1`,
+		`{"Verdicts":{"a":null}}`, `{"Verdicts":{"a":1}}`, many + `}}`,
+	} {
+		var got PutThingResponse
+		if err := got.DecodeJSON([]byte(text)); err == nil || got.Totals != nil || got.Verdicts != nil {
+			t.Errorf("%.60s became %+v, %v", text, got, err)
+		}
 	}
 }
 

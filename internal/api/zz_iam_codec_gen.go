@@ -2820,6 +2820,77 @@ func (v *AccessKeyLastUsed) AppendXML(dst []byte) []byte {
 }
 
 // DecodeJSON replaces v with the JSON object in data.
+func (v *GetAccountSummaryRequest) DecodeJSON(data []byte) error {
+	*v = GetAccountSummaryRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetAccountSummaryRequest) decode(d *decoder) {
+	for d.next() {
+		d.skip()
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetAccountSummaryRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *GetAccountSummaryRequest) DecodeQuery(form url.Values) error {
+	*v = GetAccountSummaryRequest{}
+	return decodeQuery(form, v)
+}
+
+func (v *GetAccountSummaryRequest) decodeQuery(q *queryDecoder, prefix string) {
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *GetAccountSummaryRequest) AppendXML(dst []byte) []byte {
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetAccountSummaryResponse) DecodeJSON(data []byte) error {
+	*v = GetAccountSummaryResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetAccountSummaryResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "SummaryMap":
+			decodeIntMap(d, &v.SummaryMap)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetAccountSummaryResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putIntMap(dst, `"SummaryMap":`, v.SummaryMap)
+	return closeObject(dst)
+}
+
+// DecodeQuery replaces v with the members found in form.
+func (v *GetAccountSummaryResponse) DecodeQuery(form url.Values) error {
+	*v = GetAccountSummaryResponse{}
+	return decodeQuery(form, v)
+}
+
+func (v *GetAccountSummaryResponse) decodeQuery(q *queryDecoder, prefix string) {
+}
+
+// AppendXML appends v's members as XML elements to dst.
+func (v *GetAccountSummaryResponse) AppendXML(dst []byte) []byte {
+	dst = xmlIntMap(dst, "SummaryMap", v.SummaryMap)
+	return dst
+}
+
+// DecodeJSON replaces v with the JSON object in data.
 func (v *GetContextKeysForCustomPolicyRequest) DecodeJSON(data []byte) error {
 	*v = GetContextKeysForCustomPolicyRequest{}
 	return decodeJSON(data, v)
@@ -8014,6 +8085,8 @@ func (v *EvaluationResult) decode(d *decoder) {
 			decodeStruct(d, &v.OrganizationsDecisionDetail)
 		case "PermissionsBoundaryDecisionDetail":
 			decodeStruct(d, &v.PermissionsBoundaryDecisionDetail)
+		case "EvalDecisionDetails":
+			decodeEnumMap(d, &v.EvalDecisionDetails)
 		case "ResourceSpecificResults":
 			decodeStructs(d, &v.ResourceSpecificResults)
 		default:
@@ -8032,6 +8105,7 @@ func (v *EvaluationResult) AppendJSON(dst []byte) []byte {
 	dst = putStrs(dst, `"MissingContextValues":`, v.MissingContextValues)
 	dst = putStruct(dst, `"OrganizationsDecisionDetail":`, v.OrganizationsDecisionDetail)
 	dst = putStruct(dst, `"PermissionsBoundaryDecisionDetail":`, v.PermissionsBoundaryDecisionDetail)
+	dst = putEnumMap(dst, `"EvalDecisionDetails":`, v.EvalDecisionDetails)
 	dst = putStructs(dst, `"ResourceSpecificResults":`, v.ResourceSpecificResults)
 	return closeObject(dst)
 }
@@ -8062,6 +8136,7 @@ func (v *EvaluationResult) AppendXML(dst []byte) []byte {
 	dst = xmlStrs(dst, "MissingContextValues", v.MissingContextValues)
 	dst = xmlStruct(dst, "OrganizationsDecisionDetail", v.OrganizationsDecisionDetail)
 	dst = xmlStruct(dst, "PermissionsBoundaryDecisionDetail", v.PermissionsBoundaryDecisionDetail)
+	dst = xmlEnumMap(dst, "EvalDecisionDetails", v.EvalDecisionDetails)
 	dst = xmlStructs(dst, "ResourceSpecificResults", v.ResourceSpecificResults)
 	return dst
 }
@@ -8263,6 +8338,8 @@ func (v *ResourceSpecificResult) decode(d *decoder) {
 			decodeStructs(d, &v.MatchedStatements)
 		case "MissingContextValues":
 			decodeStrs(d, &v.MissingContextValues)
+		case "EvalDecisionDetails":
+			decodeEnumMap(d, &v.EvalDecisionDetails)
 		case "PermissionsBoundaryDecisionDetail":
 			decodeStruct(d, &v.PermissionsBoundaryDecisionDetail)
 		default:
@@ -8278,6 +8355,7 @@ func (v *ResourceSpecificResult) AppendJSON(dst []byte) []byte {
 	dst = putStr(dst, `"EvalResourceDecision":`, v.EvalResourceDecision)
 	dst = putStructs(dst, `"MatchedStatements":`, v.MatchedStatements)
 	dst = putStrs(dst, `"MissingContextValues":`, v.MissingContextValues)
+	dst = putEnumMap(dst, `"EvalDecisionDetails":`, v.EvalDecisionDetails)
 	dst = putStruct(dst, `"PermissionsBoundaryDecisionDetail":`, v.PermissionsBoundaryDecisionDetail)
 	return closeObject(dst)
 }
@@ -8302,6 +8380,7 @@ func (v *ResourceSpecificResult) AppendXML(dst []byte) []byte {
 	dst = xmlStr(dst, "EvalResourceDecision", v.EvalResourceDecision)
 	dst = xmlStructs(dst, "MatchedStatements", v.MatchedStatements)
 	dst = xmlStrs(dst, "MissingContextValues", v.MissingContextValues)
+	dst = xmlEnumMap(dst, "EvalDecisionDetails", v.EvalDecisionDetails)
 	dst = xmlStruct(dst, "PermissionsBoundaryDecisionDetail", v.PermissionsBoundaryDecisionDetail)
 	return dst
 }

@@ -435,6 +435,96 @@ type AccessKeyLastUsed struct {
 	Region       Opt[string] // required
 }
 
+// GetAccountSummaryRequest is the input of GetAccountSummary.
+type GetAccountSummaryRequest struct {
+}
+
+// GetAccountSummaryResponse is the output of GetAccountSummary.
+type GetAccountSummaryResponse struct {
+	SummaryMap map[string]int64
+}
+
+// SummaryKeyType is an enumeration. Values that it does not list decode, but do not validate.
+type SummaryKeyType string
+
+// Values of SummaryKeyType.
+const (
+	SummaryKeyTypeUsers                             SummaryKeyType = "Users"
+	SummaryKeyTypeUsersQuota                        SummaryKeyType = "UsersQuota"
+	SummaryKeyTypeGroups                            SummaryKeyType = "Groups"
+	SummaryKeyTypeGroupsQuota                       SummaryKeyType = "GroupsQuota"
+	SummaryKeyTypeServerCertificates                SummaryKeyType = "ServerCertificates"
+	SummaryKeyTypeServerCertificatesQuota           SummaryKeyType = "ServerCertificatesQuota"
+	SummaryKeyTypeUserPolicySizeQuota               SummaryKeyType = "UserPolicySizeQuota"
+	SummaryKeyTypeGroupPolicySizeQuota              SummaryKeyType = "GroupPolicySizeQuota"
+	SummaryKeyTypeGroupsPerUserQuota                SummaryKeyType = "GroupsPerUserQuota"
+	SummaryKeyTypeSigningCertificatesPerUserQuota   SummaryKeyType = "SigningCertificatesPerUserQuota"
+	SummaryKeyTypeAccessKeysPerUserQuota            SummaryKeyType = "AccessKeysPerUserQuota"
+	SummaryKeyTypeMFADevices                        SummaryKeyType = "MFADevices"
+	SummaryKeyTypeMFADevicesInUse                   SummaryKeyType = "MFADevicesInUse"
+	SummaryKeyTypeAccountMFAEnabled                 SummaryKeyType = "AccountMFAEnabled"
+	SummaryKeyTypeAccountAccessKeysPresent          SummaryKeyType = "AccountAccessKeysPresent"
+	SummaryKeyTypeAccountPasswordPresent            SummaryKeyType = "AccountPasswordPresent"
+	SummaryKeyTypeAccountSigningCertificatesPresent SummaryKeyType = "AccountSigningCertificatesPresent"
+	SummaryKeyTypeAttachedPoliciesPerGroupQuota     SummaryKeyType = "AttachedPoliciesPerGroupQuota"
+	SummaryKeyTypeAttachedPoliciesPerRoleQuota      SummaryKeyType = "AttachedPoliciesPerRoleQuota"
+	SummaryKeyTypeAttachedPoliciesPerUserQuota      SummaryKeyType = "AttachedPoliciesPerUserQuota"
+	SummaryKeyTypePolicies                          SummaryKeyType = "Policies"
+	SummaryKeyTypePoliciesQuota                     SummaryKeyType = "PoliciesQuota"
+	SummaryKeyTypePolicySizeQuota                   SummaryKeyType = "PolicySizeQuota"
+	SummaryKeyTypePolicyVersionsInUse               SummaryKeyType = "PolicyVersionsInUse"
+	SummaryKeyTypePolicyVersionsInUseQuota          SummaryKeyType = "PolicyVersionsInUseQuota"
+	SummaryKeyTypeVersionsPerPolicyQuota            SummaryKeyType = "VersionsPerPolicyQuota"
+	SummaryKeyTypeGlobalEndpointTokenVersion        SummaryKeyType = "GlobalEndpointTokenVersion"
+	SummaryKeyTypeAssumeRolePolicySizeQuota         SummaryKeyType = "AssumeRolePolicySizeQuota"
+	SummaryKeyTypeInstanceProfiles                  SummaryKeyType = "InstanceProfiles"
+	SummaryKeyTypeInstanceProfilesQuota             SummaryKeyType = "InstanceProfilesQuota"
+	SummaryKeyTypeProviders                         SummaryKeyType = "Providers"
+	SummaryKeyTypeRolePolicySizeQuota               SummaryKeyType = "RolePolicySizeQuota"
+	SummaryKeyTypeRoles                             SummaryKeyType = "Roles"
+	SummaryKeyTypeRolesQuota                        SummaryKeyType = "RolesQuota"
+)
+
+// Values returns all values of SummaryKeyType, in a slice of the caller's own.
+func (SummaryKeyType) Values() []SummaryKeyType {
+	return []SummaryKeyType{
+		SummaryKeyTypeUsers,
+		SummaryKeyTypeUsersQuota,
+		SummaryKeyTypeGroups,
+		SummaryKeyTypeGroupsQuota,
+		SummaryKeyTypeServerCertificates,
+		SummaryKeyTypeServerCertificatesQuota,
+		SummaryKeyTypeUserPolicySizeQuota,
+		SummaryKeyTypeGroupPolicySizeQuota,
+		SummaryKeyTypeGroupsPerUserQuota,
+		SummaryKeyTypeSigningCertificatesPerUserQuota,
+		SummaryKeyTypeAccessKeysPerUserQuota,
+		SummaryKeyTypeMFADevices,
+		SummaryKeyTypeMFADevicesInUse,
+		SummaryKeyTypeAccountMFAEnabled,
+		SummaryKeyTypeAccountAccessKeysPresent,
+		SummaryKeyTypeAccountPasswordPresent,
+		SummaryKeyTypeAccountSigningCertificatesPresent,
+		SummaryKeyTypeAttachedPoliciesPerGroupQuota,
+		SummaryKeyTypeAttachedPoliciesPerRoleQuota,
+		SummaryKeyTypeAttachedPoliciesPerUserQuota,
+		SummaryKeyTypePolicies,
+		SummaryKeyTypePoliciesQuota,
+		SummaryKeyTypePolicySizeQuota,
+		SummaryKeyTypePolicyVersionsInUse,
+		SummaryKeyTypePolicyVersionsInUseQuota,
+		SummaryKeyTypeVersionsPerPolicyQuota,
+		SummaryKeyTypeGlobalEndpointTokenVersion,
+		SummaryKeyTypeAssumeRolePolicySizeQuota,
+		SummaryKeyTypeInstanceProfiles,
+		SummaryKeyTypeInstanceProfilesQuota,
+		SummaryKeyTypeProviders,
+		SummaryKeyTypeRolePolicySizeQuota,
+		SummaryKeyTypeRoles,
+		SummaryKeyTypeRolesQuota,
+	}
+}
+
 // GetContextKeysForCustomPolicyRequest is the input of GetContextKeysForCustomPolicy.
 type GetContextKeysForCustomPolicyRequest struct {
 	PolicyInputList []string // required
@@ -1322,6 +1412,7 @@ type EvaluationResult struct {
 	MissingContextValues              []string
 	OrganizationsDecisionDetail       *OrganizationsDecisionDetail
 	PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail
+	EvalDecisionDetails               map[string]PolicyEvaluationDecisionType
 	ResourceSpecificResults           []ResourceSpecificResult
 }
 
@@ -1401,6 +1492,7 @@ type ResourceSpecificResult struct {
 	EvalResourceDecision              Opt[PolicyEvaluationDecisionType] // required
 	MatchedStatements                 []Statement
 	MissingContextValues              []string
+	EvalDecisionDetails               map[string]PolicyEvaluationDecisionType
 	PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail
 }
 
@@ -1847,6 +1939,14 @@ func IAMOperations() []Operation {
 			NewOutput:   func() Response { return new(GetAccessKeyLastUsedResponse) },
 			HasOutput:   true,
 			Permissions: []Permission{{Action: "iam:GetAccessKeyLastUsed", In: "IAM policy"}},
+		},
+		{
+			Service: "iam", Target: "GetAccountSummary", Name: "GetAccountSummary",
+			NewInput:    func() Request { return new(GetAccountSummaryRequest) },
+			NewOutput:   func() Response { return new(GetAccountSummaryResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{ServiceFailure},
+			Permissions: []Permission{{Action: "iam:GetAccountSummary", In: "IAM policy"}},
 		},
 		{
 			Service: "iam", Target: "GetContextKeysForCustomPolicy", Name: "GetContextKeysForCustomPolicy",

@@ -349,6 +349,12 @@ func (v *GetAccessKeyLastUsedRequest) validate(c *validator) {
 }
 
 // Validate checks v against the iam model; the error is an *Error with code ValidationException.
+func (v *GetAccountSummaryRequest) Validate() error { return validate(v) }
+
+func (v *GetAccountSummaryRequest) validate(c *validator) {
+}
+
+// Validate checks v against the iam model; the error is an *Error with code ValidationException.
 func (v *GetContextKeysForCustomPolicyRequest) Validate() error { return validate(v) }
 
 func (v *GetContextKeysForCustomPolicyRequest) validate(c *validator) {

@@ -124,6 +124,12 @@ func (v *PutThingResponse) decode(d *decoder) {
 			decodeStrs(d, &v.Words)
 		case "Part":
 			decodeStruct(d, &v.Part)
+		case "Notes":
+			decodeStrMap(d, &v.Notes)
+		case "Totals":
+			decodeIntMap(d, &v.Totals)
+		case "Verdicts":
+			decodeEnumMap(d, &v.Verdicts)
 		default:
 			d.skip()
 		}
@@ -141,6 +147,9 @@ func (v *PutThingResponse) AppendJSON(dst []byte) []byte {
 	dst = putStructs(dst, `"Tags":`, v.Tags)
 	dst = putStrs(dst, `"Words":`, v.Words)
 	dst = putStruct(dst, `"Part":`, v.Part)
+	dst = putStrMap(dst, `"Notes":`, v.Notes)
+	dst = putIntMap(dst, `"Totals":`, v.Totals)
+	dst = putEnumMap(dst, `"Verdicts":`, v.Verdicts)
 	return closeObject(dst)
 }
 
@@ -171,6 +180,9 @@ func (v *PutThingResponse) AppendXML(dst []byte) []byte {
 	dst = xmlStructs(dst, "Tags", v.Tags)
 	dst = xmlStrs(dst, "Words", v.Words)
 	dst = xmlStruct(dst, "Part", v.Part)
+	dst = xmlStrMap(dst, "Notes", v.Notes)
+	dst = xmlIntMap(dst, "Totals", v.Totals)
+	dst = xmlEnumMap(dst, "Verdicts", v.Verdicts)
 	return dst
 }
 

@@ -22,14 +22,17 @@ type PutThingRequest struct {
 
 // PutThingResponse is the output of PutThing.
 type PutThingResponse struct {
-	Name  Opt[string]
-	Count Opt[int64]
-	When  Opt[time.Time]
-	Body  []byte
-	Flag  Opt[bool]
-	Tags  []SampleTag
-	Words []string
-	Part  *Part
+	Name     Opt[string]
+	Count    Opt[int64]
+	When     Opt[time.Time]
+	Body     []byte
+	Flag     Opt[bool]
+	Tags     []SampleTag
+	Words    []string
+	Part     *Part
+	Notes    map[string]string
+	Totals   map[string]int64
+	Verdicts map[string]Verdict
 }
 
 // ListThingsRequest is the input of ListThings.
@@ -67,6 +70,23 @@ func (v Colour) known() bool {
 		return true
 	}
 	return false
+}
+
+// Verdict is an enumeration. Values that it does not list decode, but do not validate.
+type Verdict string
+
+// Values of Verdict.
+const (
+	VerdictYes Verdict = "yes"
+	VerdictNo  Verdict = "no"
+)
+
+// Values returns all values of Verdict, in a slice of the caller's own.
+func (Verdict) Values() []Verdict {
+	return []Verdict{
+		VerdictYes,
+		VerdictNo,
+	}
 }
 
 // Part is a structure of the sample model.

@@ -59,6 +59,7 @@ func (s *IAM) Operations() []*service.Op {
 	ops := slices.Concat(
 		s.userOperations(), s.accessKeyOperations(), s.groupOperations(), s.principalPolicyOperations(), s.roleOperations(), s.policyOperations(),
 		s.mfaOperations(), s.oidcOperations(), s.simulateOperations(), s.accountOperations(),
+		[]*service.Op{s.getAccountSummary()},
 	)
 	built := make(map[string]bool, len(ops))
 	for _, op := range ops {

@@ -2,6 +2,7 @@ package iam_test
 
 import (
 	"encoding/base64"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -124,6 +125,49 @@ func TestSimulateCustomPolicy(t *testing.T) {
 		}
 		if s := simulateShort(got[0]); s != c.want {
 			t.Errorf("%s: %s, want %s", c.name, s, c.want)
+		}
+	}
+}
+
+// TestSimulateAcrossAccounts looks at what each kind of policy is said to contribute.
+func TestSimulateAcrossAccounts(t *testing.T) {
+	b := newSimulateBench(t, nil)
+	type details = map[string]api.PolicyEvaluationDecisionType
+	eve := `{"AWS":"arn:aws:iam::444455556666:user/eve"}`
+	for _, c := range []struct {
+		name   string
+		q      api.SimulateCustomPolicyRequest
+		want   api.PolicyEvaluationDecisionType
+		top    details
+		onEach details // nil: absent
+	}{
+		{"AWS's example: open to her, but neither her policy nor her boundary allow it", api.SimulateCustomPolicyRequest{
+			CallerArn: api.Some("arn:aws:iam::444455556666:user/eve"), ResourceArns: []string{simulateKey}, ResourcePolicy: simulateKeyPolicy("Allow", eve),
+			PolicyInputList: []string{simulatePolicy("Allow", "iam:*", "")}, PermissionsBoundaryPolicyInputList: []string{simulatePolicy("Allow", "iam:*", "")},
+		}, "implicitDeny", details{"IAM Policy": "implicitDeny", "Resource Policy": "allowed", "Permissions Boundary Policy": "implicitDeny"},
+			details{"IAM Policy": "implicitDeny", "Resource Policy": "allowed", "Permissions Boundary Policy": "implicitDeny"}},
+		{"allowed on both sides", api.SimulateCustomPolicyRequest{
+			CallerArn: api.Some("arn:aws:iam::444455556666:user/eve"), ResourceArns: []string{simulateKey}, ResourcePolicy: simulateKeyPolicy("Allow", eve),
+			PolicyInputList: []string{simulatePolicy("Allow", "kms:*", "")},
+		}, "allowed", details{"IAM Policy": "allowed", "Resource Policy": "allowed"}, details{"IAM Policy": "allowed", "Resource Policy": "allowed"}},
+		{"denied by the key", api.SimulateCustomPolicyRequest{
+			CallerArn: api.Some("arn:aws:iam::444455556666:user/eve"), ResourceArns: []string{simulateKey}, ResourcePolicy: simulateKeyPolicy("Deny", eve),
+			PolicyInputList: []string{simulatePolicy("Allow", "kms:*", "")},
+		}, "explicitDeny", details{"IAM Policy": "allowed", "Resource Policy": "explicitDeny"}, details{"IAM Policy": "allowed", "Resource Policy": "explicitDeny"}},
+		{"on anything, in another account", api.SimulateCustomPolicyRequest{
+			ResourceOwner: api.Some("444455556666"), PolicyInputList: []string{simulatePolicy("Allow", "kms:*", "")},
+		}, "implicitDeny", details{"IAM Policy": "allowed", "Resource Policy": "implicitDeny"}, nil},
+		{"within an account, on a resource", api.SimulateCustomPolicyRequest{ResourceArns: []string{simulateKey}}, "implicitDeny", details{}, nil},
+		{"within an account, on anything", api.SimulateCustomPolicyRequest{}, "implicitDeny", nil, nil},
+	} {
+		c.q.ActionNames = []string{"kms:Decrypt"}
+		got, err := b.custom(&c.q)
+		if err != nil || got[0].EvalDecision.V != c.want || !reflect.DeepEqual(got[0].EvalDecisionDetails, c.top) {
+			t.Errorf("%s: %+v, %v", c.name, got, err)
+			continue
+		}
+		if each := got[0].ResourceSpecificResults; len(each) > 0 && !reflect.DeepEqual(each[0].EvalDecisionDetails, c.onEach) {
+			t.Errorf("%s, on the resource: %v", c.name, each[0].EvalDecisionDetails)
 		}
 	}
 }

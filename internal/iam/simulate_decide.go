@@ -234,13 +234,14 @@ func (sim *simulator) decide(action, resource string) (authz.Decision, error) {
 		Who: who, Identity: sim.identity, Action: action, Resource: resource, ResourceAccount: sim.ownerOf(resource), Reasons: true,
 		Value: func(key string) ([]string, bool) { return sim.value(resource, key) },
 	}
-	if who.Account != q.ResourceAccount && !sim.abroad(action) {
-		return authz.Decision{By: authz.ResourcePolicy, CrossAccount: true}, nil
-	}
 	if sim.resource != nil && !strings.EqualFold(action, "kms:ListAliases") { // aliases are the account's
 		q.OnResource = sim.resource.compiled
 	}
-	return authz.Decide(q)
+	d, err := authz.Decide(q)
+	if d.CrossAccount && !sim.abroad(action) {
+		d.Allowed = false // whatever the policy of the key says
+	}
+	return d, err
 }
 
 // result simulates one action on one resource.
@@ -254,12 +255,8 @@ func (sim *simulator) result(action, resource string) (api.EvaluationResult, err
 		EvalActionName: api.Some(action), EvalResourceName: api.Some(resource), EvalDecision: api.Some(decision),
 		MatchedStatements: []api.Statement{}, MissingContextValues: []string{},
 	}
-	inBoundary := map[policy.Effect]bool{}
 	for i := range d.Statements {
 		st := &d.Statements[i]
-		if st.Kind == authz.Boundary {
-			inBoundary[st.Effect] = true
-		}
 		// A boundary allows nothing by itself, it is only said to have allowed.
 		if st.Effect == effect && !(st.Kind == authz.Boundary && effect == policy.Allow) {
 			r.MatchedStatements = append(r.MatchedStatements, sim.matched(st))
@@ -267,7 +264,7 @@ func (sim *simulator) result(action, resource string) (api.EvaluationResult, err
 	}
 	if sim.boundary != nil {
 		r.PermissionsBoundaryDecisionDetail = &api.PermissionsBoundaryDecisionDetail{
-			AllowedByPermissionsBoundary: api.Some(inBoundary[policy.Allow] && !inBoundary[policy.Deny]),
+			AllowedByPermissionsBoundary: api.Some(verdictOf(&d, authz.Boundary) == api.PolicyEvaluationDecisionTypeAllowed),
 		}
 	}
 	for _, name := range sim.names {
@@ -275,9 +272,14 @@ func (sim *simulator) result(action, resource string) (api.EvaluationResult, err
 			r.MissingContextValues = append(r.MissingContextValues, name)
 		}
 	}
+	details := sim.details(&d)
+	r.EvalDecisionDetails = details
 	if resource != anyResource {
+		if details == nil {
+			r.EvalDecisionDetails = map[string]api.PolicyEvaluationDecisionType{} // within an account there, but empty
+		}
 		r.ResourceSpecificResults = []api.ResourceSpecificResult{{
-			EvalResourceName: r.EvalResourceName, EvalResourceDecision: r.EvalDecision, MatchedStatements: r.MatchedStatements,
+			EvalDecisionDetails: details, EvalResourceName: r.EvalResourceName, EvalResourceDecision: r.EvalDecision, MatchedStatements: r.MatchedStatements,
 			MissingContextValues: r.MissingContextValues, PermissionsBoundaryDecisionDetail: r.PermissionsBoundaryDecisionDetail,
 		}}
 	}
@@ -296,6 +298,35 @@ func verdict(d *authz.Decision) (api.PolicyEvaluationDecisionType, policy.Effect
 		}
 	}
 	return api.PolicyEvaluationDecisionTypeImplicitDeny, ""
+}
+
+// details says what each kind of policy contributes where accounts meet; nil within one account.
+func (sim *simulator) details(d *authz.Decision) map[string]api.PolicyEvaluationDecisionType {
+	if !d.CrossAccount {
+		return nil
+	}
+	details := map[string]api.PolicyEvaluationDecisionType{
+		"IAM Policy": verdictOf(d, authz.IdentityPolicy), "Resource Policy": verdictOf(d, authz.ResourcePolicy),
+	}
+	if sim.boundary != nil {
+		details["Permissions Boundary Policy"] = verdictOf(d, authz.Boundary)
+	}
+	return details
+}
+
+// verdictOf is what the policies of one kind say by themselves.
+func verdictOf(d *authz.Decision, kind authz.Kind) api.PolicyEvaluationDecisionType {
+	said := api.PolicyEvaluationDecisionTypeImplicitDeny
+	for i := range d.Statements {
+		switch st := &d.Statements[i]; {
+		case st.Kind != kind:
+		case st.Effect == policy.Deny:
+			return api.PolicyEvaluationDecisionTypeExplicitDeny
+		default:
+			said = api.PolicyEvaluationDecisionTypeAllowed
+		}
+	}
+	return said
 }
 
 // matched says where a statement stands.

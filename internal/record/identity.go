@@ -341,8 +341,17 @@ func (p *ManagedPolicy) Indexes() []string {
 // PolicyCounter counts an account's managed policies.
 func PolicyCounter(account string) string { return "c/policies/" + account }
 
+// PolicyVersionCounter counts the versions of an account's managed policies.
+func PolicyVersionCounter(account string) string { return "c/policyversions/" + account }
+
 // Counters implements Record.
-func (p *ManagedPolicy) Counters() []string { return []string{PolicyCounter(p.Account)} }
+func (p *ManagedPolicy) Counters() []string {
+	c := []string{PolicyCounter(p.Account)}
+	for range p.Versions {
+		c = append(c, PolicyVersionCounter(p.Account))
+	}
+	return c
+}
 
 // Weight implements Record.
 func (p *ManagedPolicy) Weight() int {
@@ -483,15 +492,22 @@ func (d *MFADevice) Indexes() []string {
 	return []string{UserDevicesPrefix(d.Account, d.UserID) + FoldName(d.Name)}
 }
 
+// DeviceCounter counts an account's devices, enabled or not.
+func DeviceCounter(account string) string { return "c/mfadevices/" + account }
+
+// EnabledDeviceCounter counts those that are enabled for somebody.
+func EnabledDeviceCounter(account string) string { return "c/mfaenabled/" + account }
+
 // UserDeviceCounter counts the devices that are enabled for a user.
 func UserDeviceCounter(account, userID string) string { return "c/mfa/" + account + "/" + userID }
 
 // Counters implements Record.
 func (d *MFADevice) Counters() []string {
-	if d.UserID == "" {
-		return nil
+	c := []string{DeviceCounter(d.Account)}
+	if d.UserID != "" {
+		c = append(c, UserDeviceCounter(d.Account, d.UserID), EnabledDeviceCounter(d.Account))
 	}
-	return []string{UserDeviceCounter(d.Account, d.UserID)}
+	return c
 }
 
 // OIDCProvider is an OpenID Connect provider whose tokens an account's roles may trust.

@@ -11,6 +11,12 @@ func (m *model) kindOf(s *shape) string {
 		}
 		return "Strs"
 	case "map":
+		switch v := m.byName[s.value]; {
+		case v.typ == "integer":
+			return "IntMap"
+		case len(v.values) > 0:
+			return "EnumMap"
+		}
 		return "StrMap"
 	case "blob":
 		return "Blob"
@@ -61,6 +67,9 @@ func (m *model) emitQuery(b *buffer, s *shape) {
 	b.f("func (v *%s) DecodeQuery(form url.Values) error {\n*v = %s{}\nreturn decodeQuery(form, v)\n}\n", s.goName, s.goName)
 	b.f("\nfunc (v *%s) decodeQuery(q *queryDecoder, prefix string) {\n", s.goName)
 	for _, mem := range s.members {
+		if m.byName[mem.shape].typ == "map" {
+			continue // stands in answers only
+		}
 		b.f("query%s(q, prefix+%q, &v.%s)\n", m.kindOf(m.byName[mem.shape]), mem.name, upperFirst(mem.name))
 	}
 	b.f("}\n\n// AppendXML appends v's members as XML elements to dst.\n")

@@ -69,6 +69,7 @@ func TestConstName(t *testing.T) {
 
 func TestRefusesModels(t *testing.T) {
 	const head = `{"service": "x", "protocol": "AWS JSON 1.1", "shapes": {`
+	const query = `{"service": "x", "protocol": "AWS Query", `
 	for _, tt := range []struct{ name, model, want string }{
 		{"unknown field", `{"service": "x", "colour": "red"}`, `unknown field "colour"`},
 		{"unknown shape field", head + `"A": {"type": "string", "length": 3}}}`, `unknown field "length"`},
@@ -80,6 +81,13 @@ func TestRefusesModels(t *testing.T) {
 		{"bad re2", head + `"A": {"type": "string", "pattern": "(", "re2": "("}}}`, "missing closing"},
 		{"list of lists", head + `"A": {"type": "list", "member": "A"}}}`, "lists of list"},
 		{"constrained map", head + `"K": {"type": "string", "max": 3}, "M": {"type": "map", "key": "K", "value": "K"}}}`, "only maps"},
+		{"map in a request of the Query protocol", query + `"operations": {"Do": {"input": "A"}}, "shapes": {"A": {"type": "structure", "members": {"L": "L"}}, ` +
+			`"L": {"type": "list", "member": "B"}, "B": {"type": "structure", "members": {"M": "M"}}, "S": {"type": "string"}, "M": {"type": "map", "key": "S", "value": "S"}}}`,
+			"requests with maps"},
+		{"map of structures", query + `"shapes": {"S": {"type": "string"}, "A": {"type": "structure", "members": {}}, "M": {"type": "map", "key": "S", "value": "A"}}}`, "only maps"},
+		{"map by integers", query + `"shapes": {"S": {"type": "string"}, "I": {"type": "integer"}, "M": {"type": "map", "key": "I", "value": "S"}}}`, "only maps"},
+		{"map of secrets", query + `"shapes": {"S": {"type": "string"}, "P": {"type": "string", "sensitive": true}, "M": {"type": "map", "key": "S", "value": "P"}}}`, "only maps"},
+		{"map of integers in JSON", head + `"S": {"type": "string"}, "I": {"type": "integer"}, "M": {"type": "map", "key": "S", "value": "I"}}}`, "only maps"},
 		{"extends nothing", `{"service": "x", "extends": "y.model.json"}`, "does not come before"},
 		{"strange status", `{"service": "x", "errors": {"E": {"status": 302}}}`, "status 302"},
 		{"duplicate shape", head + `"A": {"type": "string"}, "A": {"type": "string"}}}`, "duplicate"},

@@ -43,6 +43,9 @@ func plan(models []*model) (*program, error) {
 		for _, op := range m.operations {
 			m.markInput(op.input)
 		}
+		if err := m.checkInputs(); err != nil {
+			return nil, fmt.Errorf("%s: %w", m.file, err)
+		}
 		for _, s := range m.shapes {
 			if err := p.name(m, s); err != nil {
 				return nil, err
@@ -83,6 +86,16 @@ func (m *model) markInput(name string) {
 	if s.typ == "list" {
 		m.markInput(s.element)
 	}
+}
+
+// checkInputs refuses what requests of the Query protocol cannot have: nothing decodes maps, and no rule holds for their entries.
+func (m *model) checkInputs() error {
+	for _, s := range m.shapes {
+		if m.protocol == protocolQuery && s.typ == "map" && s.isInput {
+			return fmt.Errorf("shape %s: requests with maps are not supported in %s", s.name, protocolQuery)
+		}
+	}
+	return nil
 }
 
 // name settles the Go name of a structure, an enum or a rule. Equal definitions in two models share one type; different
@@ -197,8 +210,13 @@ func (m *model) checkKind(s *shape) error {
 			return fmt.Errorf("lists of %s are not supported", t)
 		}
 	case "map":
-		if m.protocol == protocolQuery || !plain(s.key) || !plain(s.value) {
-			return fmt.Errorf("only maps of strings without constraints are supported, and not in %s", protocolQuery)
+		key, value := m.byName[s.key], m.byName[s.value]
+		if m.protocol == protocolQuery { // in answers only, where constraints do not matter
+			if key.typ != "string" || value.typ != "string" && value.typ != "integer" || key.sensitive || value.sensitive {
+				return fmt.Errorf("only maps of strings and integers are supported in %s", protocolQuery)
+			}
+		} else if !plain(s.key) || !plain(s.value) {
+			return fmt.Errorf("only maps of strings without constraints are supported")
 		}
 	case "string":
 		if len(s.values) > 0 && (s.sensitive || s.pattern != "") {

@@ -20,6 +20,12 @@ func (m *model) goType(s *shape) string {
 		}
 		return "[]string"
 	case "map":
+		switch v := m.byName[s.value]; {
+		case v.typ == "integer":
+			return "map[string]int64"
+		case len(v.values) > 0:
+			return "map[string]" + v.goName
+		}
 		return "map[string]string"
 	case "blob":
 		return "[]byte"
