@@ -23,6 +23,7 @@ type holder struct {
 var (
 	userHolder  = holder{record.UserKind, inlineBytesPerUser, true}
 	groupHolder = holder{record.GroupKind, inlineBytesPerGroup, false}
+	roleHolder  = holder{record.RoleKind, inlineBytesPerRole, true}
 )
 
 // title is how the kind is called in the names of operations.
@@ -114,58 +115,100 @@ func (l listRequest) audit(h holder, p *audit.Params) {
 }
 
 func (s *IAM) principalPolicyOperations() []*service.Op {
+	return slices.Concat(s.userPolicyOperations(), s.groupPolicyOperations(), s.rolePolicyOperations())
+}
+
+func (s *IAM) userPolicyOperations() []*service.Op {
+	holder := userHolder
 	return []*service.Op{
-		putInline(userHolder, func(q *api.PutUserPolicyRequest) inlineRequest {
+		putInline(holder, func(q *api.PutUserPolicyRequest) inlineRequest {
 			return inlineRequest{q.UserName, q.PolicyName, q.PolicyDocument}
 		}),
-		putInline(groupHolder, func(q *api.PutGroupPolicyRequest) inlineRequest {
-			return inlineRequest{q.GroupName, q.PolicyName, q.PolicyDocument}
-		}),
-		getInline(userHolder, func(q *api.GetUserPolicyRequest) inlineRequest {
+		getInline(holder, func(q *api.GetUserPolicyRequest) inlineRequest {
 			return inlineRequest{principal: q.UserName, name: q.PolicyName}
-		},
-			func(in inlineRequest) *api.GetUserPolicyResponse {
-				return &api.GetUserPolicyResponse{UserName: in.principal, PolicyName: in.name, PolicyDocument: in.document}
-			}),
-		getInline(groupHolder, func(q *api.GetGroupPolicyRequest) inlineRequest {
-			return inlineRequest{principal: q.GroupName, name: q.PolicyName}
-		},
-			func(in inlineRequest) *api.GetGroupPolicyResponse {
-				return &api.GetGroupPolicyResponse{GroupName: in.principal, PolicyName: in.name, PolicyDocument: in.document}
-			}),
-		deleteInline(userHolder, func(q *api.DeleteUserPolicyRequest) inlineRequest {
+		}, func(in inlineRequest) *api.GetUserPolicyResponse {
+			return &api.GetUserPolicyResponse{UserName: in.principal, PolicyName: in.name, PolicyDocument: in.document}
+		}),
+		deleteInline(holder, func(q *api.DeleteUserPolicyRequest) inlineRequest {
 			return inlineRequest{principal: q.UserName, name: q.PolicyName}
 		}),
-		deleteInline(groupHolder, func(q *api.DeleteGroupPolicyRequest) inlineRequest {
-			return inlineRequest{principal: q.GroupName, name: q.PolicyName}
-		}),
-		listInline(userHolder, func(q *api.ListUserPoliciesRequest) listRequest {
+		listInline(holder, func(q *api.ListUserPoliciesRequest) listRequest {
 			return listRequest{principal: q.UserName, marker: q.Marker, maxItems: q.MaxItems}
 		}, func(names []string, page paging) *api.ListUserPoliciesResponse {
 			return &api.ListUserPoliciesResponse{PolicyNames: names, IsTruncated: page.IsTruncated, Marker: page.Marker}
 		}),
-		listInline(groupHolder, func(q *api.ListGroupPoliciesRequest) listRequest {
-			return listRequest{principal: q.GroupName, marker: q.Marker, maxItems: q.MaxItems}
-		}, func(names []string, page paging) *api.ListGroupPoliciesResponse {
-			return &api.ListGroupPoliciesResponse{PolicyNames: names, IsTruncated: page.IsTruncated, Marker: page.Marker}
-		}),
-		attachPolicy(s, userHolder, func(q *api.AttachUserPolicyRequest) attachment { return attachment{q.UserName, q.PolicyArn} }),
-		attachPolicy(s, groupHolder, func(q *api.AttachGroupPolicyRequest) attachment { return attachment{q.GroupName, q.PolicyArn} }),
-		detachPolicy(userHolder, func(q *api.DetachUserPolicyRequest) attachment { return attachment{q.UserName, q.PolicyArn} }),
-		detachPolicy(groupHolder, func(q *api.DetachGroupPolicyRequest) attachment { return attachment{q.GroupName, q.PolicyArn} }),
-		listAttached(userHolder, func(q *api.ListAttachedUserPoliciesRequest) listRequest {
+		attachPolicy(s, holder, func(q *api.AttachUserPolicyRequest) attachment { return attachment{q.UserName, q.PolicyArn} }),
+		detachPolicy(holder, func(q *api.DetachUserPolicyRequest) attachment { return attachment{q.UserName, q.PolicyArn} }),
+		listAttached(holder, func(q *api.ListAttachedUserPoliciesRequest) listRequest {
 			return listRequest{q.UserName, q.PathPrefix, q.Marker, q.MaxItems}
 		}, func(list []api.AttachedPolicy, page paging) *api.ListAttachedUserPoliciesResponse {
 			return &api.ListAttachedUserPoliciesResponse{AttachedPolicies: list, IsTruncated: page.IsTruncated, Marker: page.Marker}
 		}),
-		listAttached(groupHolder, func(q *api.ListAttachedGroupPoliciesRequest) listRequest {
+		putBoundary(s, holder, func(q *api.PutUserPermissionsBoundaryRequest) attachment {
+			return attachment{q.UserName, q.PermissionsBoundary}
+		}),
+		deleteBoundary(holder, func(q *api.DeleteUserPermissionsBoundaryRequest) api.Opt[string] { return q.UserName }),
+	}
+}
+
+func (s *IAM) groupPolicyOperations() []*service.Op {
+	holder := groupHolder
+	return []*service.Op{
+		putInline(holder, func(q *api.PutGroupPolicyRequest) inlineRequest {
+			return inlineRequest{q.GroupName, q.PolicyName, q.PolicyDocument}
+		}),
+		getInline(holder, func(q *api.GetGroupPolicyRequest) inlineRequest {
+			return inlineRequest{principal: q.GroupName, name: q.PolicyName}
+		}, func(in inlineRequest) *api.GetGroupPolicyResponse {
+			return &api.GetGroupPolicyResponse{GroupName: in.principal, PolicyName: in.name, PolicyDocument: in.document}
+		}),
+		deleteInline(holder, func(q *api.DeleteGroupPolicyRequest) inlineRequest {
+			return inlineRequest{principal: q.GroupName, name: q.PolicyName}
+		}),
+		listInline(holder, func(q *api.ListGroupPoliciesRequest) listRequest {
+			return listRequest{principal: q.GroupName, marker: q.Marker, maxItems: q.MaxItems}
+		}, func(names []string, page paging) *api.ListGroupPoliciesResponse {
+			return &api.ListGroupPoliciesResponse{PolicyNames: names, IsTruncated: page.IsTruncated, Marker: page.Marker}
+		}),
+		attachPolicy(s, holder, func(q *api.AttachGroupPolicyRequest) attachment { return attachment{q.GroupName, q.PolicyArn} }),
+		detachPolicy(holder, func(q *api.DetachGroupPolicyRequest) attachment { return attachment{q.GroupName, q.PolicyArn} }),
+		listAttached(holder, func(q *api.ListAttachedGroupPoliciesRequest) listRequest {
 			return listRequest{q.GroupName, q.PathPrefix, q.Marker, q.MaxItems}
 		}, func(list []api.AttachedPolicy, page paging) *api.ListAttachedGroupPoliciesResponse {
 			return &api.ListAttachedGroupPoliciesResponse{AttachedPolicies: list, IsTruncated: page.IsTruncated, Marker: page.Marker}
 		}),
-		putBoundary(s, userHolder, func(q *api.PutUserPermissionsBoundaryRequest) attachment {
-			return attachment{q.UserName, q.PermissionsBoundary}
+	}
+}
+
+func (s *IAM) rolePolicyOperations() []*service.Op {
+	holder := roleHolder
+	return []*service.Op{
+		putInline(holder, func(q *api.PutRolePolicyRequest) inlineRequest {
+			return inlineRequest{q.RoleName, q.PolicyName, q.PolicyDocument}
 		}),
-		deleteBoundary(userHolder, func(q *api.DeleteUserPermissionsBoundaryRequest) api.Opt[string] { return q.UserName }),
+		getInline(holder, func(q *api.GetRolePolicyRequest) inlineRequest {
+			return inlineRequest{principal: q.RoleName, name: q.PolicyName}
+		}, func(in inlineRequest) *api.GetRolePolicyResponse {
+			return &api.GetRolePolicyResponse{RoleName: in.principal, PolicyName: in.name, PolicyDocument: in.document}
+		}),
+		deleteInline(holder, func(q *api.DeleteRolePolicyRequest) inlineRequest {
+			return inlineRequest{principal: q.RoleName, name: q.PolicyName}
+		}),
+		listInline(holder, func(q *api.ListRolePoliciesRequest) listRequest {
+			return listRequest{principal: q.RoleName, marker: q.Marker, maxItems: q.MaxItems}
+		}, func(names []string, page paging) *api.ListRolePoliciesResponse {
+			return &api.ListRolePoliciesResponse{PolicyNames: names, IsTruncated: page.IsTruncated, Marker: page.Marker}
+		}),
+		attachPolicy(s, holder, func(q *api.AttachRolePolicyRequest) attachment { return attachment{q.RoleName, q.PolicyArn} }),
+		detachPolicy(holder, func(q *api.DetachRolePolicyRequest) attachment { return attachment{q.RoleName, q.PolicyArn} }),
+		listAttached(holder, func(q *api.ListAttachedRolePoliciesRequest) listRequest {
+			return listRequest{q.RoleName, q.PathPrefix, q.Marker, q.MaxItems}
+		}, func(list []api.AttachedPolicy, page paging) *api.ListAttachedRolePoliciesResponse {
+			return &api.ListAttachedRolePoliciesResponse{AttachedPolicies: list, IsTruncated: page.IsTruncated, Marker: page.Marker}
+		}),
+		putBoundary(s, holder, func(q *api.PutRolePermissionsBoundaryRequest) attachment {
+			return attachment{q.RoleName, q.PermissionsBoundary}
+		}),
+		deleteBoundary(holder, func(q *api.DeleteRolePermissionsBoundaryRequest) api.Opt[string] { return q.RoleName }),
 	}
 }

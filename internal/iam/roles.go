@@ -20,9 +20,6 @@ func (s *IAM) roleOperations() []*service.Op {
 	return []*service.Op{
 		s.createRole(), s.getRole(), s.updateRole(), s.updateRoleDescription(), s.deleteRole(), s.listRoles(), s.updateAssumeRolePolicy(),
 		s.tagRole(), s.untagRole(), s.listRoleTags(), s.listInstanceProfilesForRole(),
-		s.putRolePolicy(), s.getRolePolicy(), s.deleteRolePolicy(), s.listRolePolicies(),
-		s.attachRolePolicy(), s.detachRolePolicy(), s.listAttachedRolePolicies(),
-		s.putRolePermissionsBoundary(), s.deleteRolePermissionsBoundary(),
 	}
 }
 
