@@ -223,7 +223,9 @@ func (s *IAM) getOIDCProvider() *service.Op {
 	return service.Def[api.GetOpenIDConnectProviderRequest, api.GetOpenIDConnectProviderResponse]{
 		Name: "GetOpenIDConnectProvider", Kind: service.Read, Actions: []string{"iam:GetOpenIDConnectProvider"},
 		Resolve: onOIDCProvider("iam:GetOpenIDConnectProvider", arn),
-		Audit:   func(q *api.GetOpenIDConnectProviderRequest, p *audit.Params) { p.Str("openIDConnectProviderArn", arn(q)) },
+		Audit: func(q *api.GetOpenIDConnectProviderRequest, p *audit.Params) {
+			p.Str("openIDConnectProviderArn", arn(q))
+		},
 		Plan: func(tx *service.Tx, q *api.GetOpenIDConnectProviderRequest, _ []service.Target) (*api.GetOpenIDConnectProviderResponse, error) {
 			p, err := oidcProvider(tx, arn(q))
 			if err != nil {
@@ -276,7 +278,9 @@ func (s *IAM) deleteOIDCProvider() *service.Op {
 			}
 			return t, err
 		},
-		Audit: func(q *api.DeleteOpenIDConnectProviderRequest, p *audit.Params) { p.Str("openIDConnectProviderArn", arn(q)) },
+		Audit: func(q *api.DeleteOpenIDConnectProviderRequest, p *audit.Params) {
+			p.Str("openIDConnectProviderArn", arn(q))
+		},
 		Plan: func(tx *service.Tx, q *api.DeleteOpenIDConnectProviderRequest, _ []service.Target) (*service.None, error) {
 			url, _, err := oidcARN(tx, arn(q))
 			if err != nil || url == "" {

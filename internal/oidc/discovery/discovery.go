@@ -22,7 +22,7 @@ import (
 	"github.com/keyturn/keyturn/internal/oidc"
 )
 
-// Times and bounds. AWS gives a provider five seconds, too.
+// Times and bounds.
 const (
 	fetchTime     = 5 * time.Second
 	fresh         = 15 * time.Minute // keys are fetched anew after that
@@ -41,6 +41,8 @@ type Config struct {
 	AllowPrivate []netip.Prefix
 	// Roots are the certificate authorities that providers are verified with; nil: the system's.
 	Roots *x509.CertPool
+	// Timeout bounds asking a provider for its keys. Zero: five seconds, which is what AWS gives.
+	Timeout time.Duration
 	// Now is the real time. Nil: time.Now.
 	Now func() time.Time
 	Log *slog.Logger // nil: nothing is logged
@@ -86,11 +88,14 @@ func New(c Config) (*Keys, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Timeout <= 0 {
+		c.Timeout = fetchTime
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	client, err := egress.New(egress.Config{
-		AllowPrivate: c.AllowPrivate, Roots: c.Roots, Timeout: fetchTime, MaxResponse: oidc.MaxKeySet, MaxConns: 2,
+		AllowPrivate: c.AllowPrivate, Roots: c.Roots, Timeout: c.Timeout, MaxResponse: oidc.MaxKeySet, MaxConns: 2,
 	})
 	if err != nil {
 		return nil, err
@@ -195,7 +200,7 @@ func (i *issuer) find(now time.Time, keyID string) ([]oidc.Key, error) {
 
 // run fetches, for everybody who waits: whoever was first may hang up meanwhile.
 func (i *issuer) run(k *Keys, url string, f *fetch) {
-	ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
+	ctx, cancel := context.WithTimeout(context.Background(), k.config.Timeout)
 	defer cancel()
 	keys, err := k.limited(ctx, url)
 	if err != nil {
