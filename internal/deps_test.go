@@ -60,6 +60,7 @@ var allowed = map[string]string{
 
 	// What drives them.
 	"internal/keystores":      "internal/egress internal/hsm internal/keys internal/kms internal/record internal/xks",
+	"internal/oidc/oidctest":  "",
 	"internal/oidc/discovery": "internal/egress internal/oidc",
 	"internal/ekm":            "internal/api internal/keys internal/kms internal/service internal/xks",
 	"internal/schedule":       "internal/api internal/audit internal/clock internal/kms internal/record internal/service internal/store",

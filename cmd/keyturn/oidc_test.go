@@ -215,6 +215,19 @@ func TestOIDCConfig(t *testing.T) {
 	if c, err := devWebIdentity(""); err != nil || len(c.AllowPrivate) != 0 || c.Roots != nil {
 		t.Errorf("without a file: %+v, %v", c, err)
 	}
+	server := filepath.Join(dir, "server.yaml")
+	text := "listen: 127.0.0.1:0\ndata_dir: data\nplain_http: true\nregions: [eu-central-1]\nseal: {key_file: seal.key}\n" +
+		"web_identity:\n  ca_file: ca.pem\n  issuers: [{issuer: 'https://a.example', keys_file: keys.json}]\n"
+	if err := os.WriteFile(server, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := loadConfig(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := loaded.WebIdentity.resolve(); err != nil || len(c.Static) != 1 || c.Roots == nil || len(c.AllowPrivate) != 0 {
+		t.Errorf("server: %+v, %v", c, err)
+	}
 	regions := regionsOf(t, []string{"eu-central-1", "cn-north-1", "us-east-1"})
 	for partition, want := range map[string]string{"aws": "eu-central-1", "aws-cn": "cn-north-1", "aws-us-gov": "", "": ""} {
 		if got := regions.ofPartition(partition); got != want {
