@@ -320,3 +320,28 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseKeySet reads arbitrary key sets: those that are read have a bounded number of keys with IDs.
+func FuzzParseKeySet(f *testing.F) {
+	f.Add(oidctest.New(f, "").KeySet())
+	f.Add([]byte(`{"keys":[{"kty":"RSA","kid":"a","n":"AQAB","e":"AQAB"},{"kty":"EC","kid":"b","crv":"P-256","x":"","y":""},1,{}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		set, err := oidc.ParseKeySet(text)
+		if err != nil {
+			if !errors.Is(err, oidc.ErrKeySet) {
+				t.Fatalf("error %v", err)
+			}
+			return
+		}
+		n := 0
+		for id, keys := range set {
+			if id == "" {
+				t.Fatal("a key without an ID")
+			}
+			n += len(keys)
+		}
+		if n == 0 || n > 200 {
+			t.Fatalf("%d keys", n)
+		}
+	})
+}

@@ -114,8 +114,15 @@ func (h *oidcHouse) role(r *record.Role) {
 	h.t.Helper()
 	r.Principal = record.Principal{Account: oidcAccount, ID: "AROAEXAMPLE", Name: "deploy", Path: "/ci/", Tags: []record.Tag{{Key: "Stage", Value: "test"}}}
 	r.MaxSeconds = 7200
-	op := service.Def[record.Role, service.None]{Name: "PutRole", Kind: service.Internal, Plan: func(tx *service.Tx, r *record.Role, _ []service.Target) (*service.None, error) {
-		for _, r := range []record.Record{&record.Name{Account: oidcAccount, Kind: record.RoleKind, Name: r.Name, ID: r.ID}, r} {
+	h.put(&record.Name{Account: oidcAccount, Kind: record.RoleKind, Name: r.Name, ID: r.ID}, r)
+}
+
+// put writes records as the service itself.
+func (h *oidcHouse) put(records ...record.Record) {
+	h.t.Helper()
+	type list struct{ records []record.Record }
+	op := service.Def[list, service.None]{Name: "Put", Kind: service.Internal, Plan: func(tx *service.Tx, q *list, _ []service.Target) (*service.None, error) {
+		for _, r := range q.records {
 			if _, err := service.Lookup[record.Record](tx, r.StoreKey()); err != nil {
 				return nil, err
 			}
@@ -123,7 +130,7 @@ func (h *oidcHouse) role(r *record.Role) {
 		}
 		return &service.None{}, nil
 	}}.Op("iam")
-	if _, err := h.pipeline.DoInternal(h.t.Context(), op, record.Owner{Account: oidcAccount}, h.now(), 0, r); err != nil {
+	if _, err := h.pipeline.DoInternal(h.t.Context(), op, record.Owner{Account: oidcAccount}, h.now(), 0, &list{records}); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -385,6 +392,7 @@ func TestOIDCTrust(t *testing.T) {
 	if line := h.lastRecord(); !strings.Contains(line, `"errorCode":"AccessDenied`) || !strings.Contains(line, `"type":"WebIdentityUser"`) {
 		t.Errorf("record %s", line)
 	}
+	h.trust(assume, "")
 	for _, arn := range []string{"arn:aws:iam::111122223333:role/ci/nobody", "arn:aws:iam::111122223333:role/deploy", "arn:aws:iam::111122223333:role/ci/Deploy"} {
 		q := h.request(h.token(nil))
 		q.RoleArn.V = arn
@@ -447,6 +455,15 @@ func TestOIDCLimits(t *testing.T) {
 func TestOIDCAtOnce(t *testing.T) {
 	h := newOIDCHouse(t)
 	q := h.request(h.token(nil))
+	if _, err := h.assume(q); err != nil {
+		t.Fatal(err)
+	}
+	suspend := func(at time.Time) {
+		h.put(&record.Account{ID: oidcAccount, Suspended: at})
+	}
+	suspend(h.now())
+	h.refused("account suspended", q, api.InvalidIdentityToken, "No OpenIDConnect provider")
+	suspend(time.Time{})
 	if _, err := h.assume(q); err != nil {
 		t.Fatal(err)
 	}

@@ -116,17 +116,14 @@ func (k *Keys) Find(ctx context.Context, issuerURL, keyID string) ([]oidc.Key, e
 		return find(set, keyID)
 	}
 	i := k.issuer(issuerURL)
-	for {
-		running := i.refresh(k, issuerURL, keyID)
-		if running == nil {
-			return i.find(k.config.Now(), keyID)
-		}
+	if running := i.refresh(k, issuerURL, keyID); running != nil {
 		select {
 		case <-running.done:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
+	return i.find(k.config.Now(), keyID)
 }
 
 func find(set oidc.KeySet, keyID string) ([]oidc.Key, error) {
@@ -216,8 +213,13 @@ func (i *issuer) run(k *Keys, url string, f *fetch) {
 	close(f.done)
 }
 
-// limited fetches once few enough others do.
-func (k *Keys) limited(ctx context.Context, url string) (oidc.KeySet, error) {
+// limited fetches once few enough others do. A panic over what a provider answered is that provider's trouble, and nobody else's.
+func (k *Keys) limited(ctx context.Context, url string) (set oidc.KeySet, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			set, err = nil, fmt.Errorf("%w: panic: %v", ErrAnswer, v)
+		}
+	}()
 	select {
 	case k.fetches <- struct{}{}:
 		defer func() { <-k.fetches }()
