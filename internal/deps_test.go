@@ -30,6 +30,7 @@ var allowed = map[string]string{
 	"internal/keywrap":         "",
 	"internal/nitro":           "",
 	"internal/nitro/nitrotest": "",
+	"internal/oidc":            "",
 	"internal/policy":          "",
 	"internal/record":          "internal/keys internal/xaes",
 	"internal/seal":            "internal/keys internal/store internal/xaes",
@@ -50,7 +51,7 @@ var allowed = map[string]string{
 	"internal/identity": "internal/api internal/audit internal/authz internal/policy internal/record internal/service",
 	"internal/iam":      "internal/api internal/audit internal/authz internal/identity internal/policy internal/record internal/service",
 	"internal/accounts": "internal/api internal/audit internal/identity internal/record internal/service",
-	"internal/sts":      "internal/api internal/audit internal/identity internal/policy internal/record internal/service",
+	"internal/sts":      "internal/api internal/audit internal/identity internal/oidc internal/policy internal/record internal/service",
 
 	// The process that loads PKCS #11 modules, and what tests it.
 	"cmd/keyturn-pkcs11":            "*", // with cgo; without, it imports nothing
@@ -59,10 +60,12 @@ var allowed = map[string]string{
 	"internal/hsm/hsmtest":          "internal/hsm",
 
 	// What drives them.
-	"internal/keystores": "internal/egress internal/hsm internal/keys internal/kms internal/record internal/xks",
-	"internal/ekm":       "internal/api internal/keys internal/kms internal/service internal/xks",
-	"internal/schedule":  "internal/api internal/audit internal/clock internal/kms internal/record internal/service internal/store",
-	"internal/wire":      "internal/api internal/audit internal/keys internal/service internal/sigv4",
+	"internal/keystores":      "internal/egress internal/hsm internal/keys internal/kms internal/record internal/xks",
+	"internal/oidc/oidctest":  "",
+	"internal/oidc/discovery": "internal/egress internal/oidc",
+	"internal/ekm":            "internal/api internal/keys internal/kms internal/service internal/xks",
+	"internal/schedule":       "internal/api internal/audit internal/clock internal/kms internal/record internal/service internal/store",
+	"internal/wire":           "internal/api internal/audit internal/keys internal/service internal/sigv4",
 
 	// The checks: a core that only decides, and what it reads from and writes to.
 	"internal/check":        "internal/policy",
@@ -86,6 +89,7 @@ var banned = map[string][]string{
 	"internal/iam":      {"net/http", module + "internal/store/"},
 	"internal/accounts": {"net/http", module + "internal/store/"},
 	"internal/schedule": {"net/http", module + "internal/store/"},
+	"internal/oidc":     {"net/http", "os/exec", "log"},
 	"internal/policy":   {"net/http", "os/exec"},
 	"internal/authz":    {"net/http", "os/exec"},
 	"internal/check":    {"net/http", "os/exec"},

@@ -25,6 +25,7 @@ import (
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/keystores"
 	"github.com/keyturn/keyturn/internal/kms"
+	"github.com/keyturn/keyturn/internal/oidc/discovery"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/schedule"
 	"github.com/keyturn/keyturn/internal/seal"
@@ -59,10 +60,12 @@ type appConfig struct {
 	FixedMAC []byte                                    // see seal.Options
 	KMS      kms.Config
 	Stores   *keystores.Config // what custom key stores keep their keys in; nil: nothing
-	Checks   *serverChecks     // nil: keys are not checked
-	Quotas   *throttle.Limiter // nil: everybody may call as often as they like
-	Log      *slog.Logger
-	Now      func() time.Time // real time
+	// WebIdentity says where the keys of OpenID Connect providers come from; nil: from those at public addresses.
+	WebIdentity *discovery.Config
+	Checks      *serverChecks     // nil: keys are not checked
+	Quotas      *throttle.Limiter // nil: everybody may call as often as they like
+	Log         *slog.Logger
+	Now         func() time.Time // real time
 
 	Regions regions
 	// Credentials are access keys beside those in the store, asked for once the data directory is locked. Nil: none.
@@ -206,6 +209,10 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 		a.checks, onChecks.Report = c.Checks, c.Checks.report
 	}
+	bearer, err := a.openWebIdentity(c, a.pipeline)
+	if err != nil {
+		return nil, err
+	}
 	a.Handler = wire.NewHandler(wire.Config{
 		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), slices.Concat(
 			k.Extensions(), a.runner.Operations(shifted), inside.Operations(onChecks), a.accounts.Operations())),
@@ -213,7 +220,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 			api.STSVersion: {Name: "sts", Namespace: api.STSNamespace, Operations: byName(sessions.Operations())},
 			api.IAMVersion: {Name: "iam", Namespace: api.IAMNamespace, Operations: byName(identities.Operations())},
 		},
-		Authenticate: authenticate(c, directory), Guard: c.Guard, Security: security, Log: c.Log,
+		Authenticate: authenticate(c, directory), Bearer: bearer, Guard: c.Guard, Security: security, Log: c.Log,
 		Ready: func() error { return errors.Join(sealed.Damage(), a.pipeline.Healthy()) },
 	})
 	if c.Extend != nil {

@@ -21,18 +21,19 @@ import (
 
 // serverConfig is the configuration file of keyturn server. Unknown keys are errors. Paths are relative to the file.
 type serverConfig struct {
-	Listen    string           `yaml:"listen"`
-	DataDir   string           `yaml:"data_dir"`
-	TLS       *tlsConfig       `yaml:"tls"`
-	PlainHTTP bool             `yaml:"plain_http"` // on loopback only
-	Regions   []string         `yaml:"regions"`
-	Seal      sealConfig       `yaml:"seal"`
-	Accounts  []accountConfig  `yaml:"accounts"`
-	Enclaves  enclaveConfig    `yaml:"enclaves"`
-	XKSProxy  *xksProxyConfig  `yaml:"xks_proxy"`
-	KeyStores *keyStoresConfig `yaml:"key_stores"`
-	Check     *checkConfig     `yaml:"check"`
-	Quotas    *quotasConfig    `yaml:"quotas"`
+	Listen      string             `yaml:"listen"`
+	DataDir     string             `yaml:"data_dir"`
+	TLS         *tlsConfig         `yaml:"tls"`
+	PlainHTTP   bool               `yaml:"plain_http"` // on loopback only
+	Regions     []string           `yaml:"regions"`
+	Seal        sealConfig         `yaml:"seal"`
+	Accounts    []accountConfig    `yaml:"accounts"`
+	Enclaves    enclaveConfig      `yaml:"enclaves"`
+	XKSProxy    *xksProxyConfig    `yaml:"xks_proxy"`
+	KeyStores   *keyStoresConfig   `yaml:"key_stores"`
+	WebIdentity *webIdentityConfig `yaml:"web_identity"`
+	Check       *checkConfig       `yaml:"check"`
+	Quotas      *quotasConfig      `yaml:"quotas"`
 }
 
 type tlsConfig struct {
@@ -95,6 +96,9 @@ func loadConfig(path string) (*serverConfig, error) {
 	}
 	if c.KeyStores != nil {
 		c.KeyStores.relative(dir)
+	}
+	if c.WebIdentity != nil {
+		c.WebIdentity.relative(dir)
 	}
 	for i := range c.Accounts {
 		for j := range c.Accounts[i].AccessKeys {

@@ -32,6 +32,7 @@ type devFlags struct {
 	seedFile     string
 	readyFile    string
 	keyStores    string
+	webIdentity  string
 	quotas       bool
 }
 
@@ -60,6 +61,7 @@ Its clock can be turned forward: keyturn clock advance 91d.`,
 	fl.BoolVar(&f.quotas, "quotas", false, "throttle callers as AWS KMS does, with its default request quotas")
 	fl.StringVar(&f.seedFile, "seed-file", "", "YAML file of keys to make at the start, see docs/seed-file.md")
 	fl.StringVar(&f.keyStores, "key-stores", "", "YAML file of tokens and proxies for custom key stores, see docs/server.md; proxies on this machine need none")
+	fl.StringVar(&f.webIdentity, "web-identity", "", "YAML file of where the keys of OpenID Connect providers come from, see docs/web-identity.md; public providers need none")
 	fl.StringVar(&f.readyFile, "ready-file", "", "file to write the endpoint URL to once it is served")
 	return cmd
 }
@@ -84,16 +86,21 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	if err != nil {
 		return err
 	}
+	webIdentity, err := devWebIdentity(f.webIdentity)
+	if err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 	hardenProcess(log)
 	tuneRuntime()
 	c := appConfig{
 		DataDir: f.dataDir, Dev: true, Log: log, Now: time.Now,
-		Guard:   wire.HostGuard{Names: f.hosts, Remote: f.allowRemote}.Check,
-		KMS:     kms.Config{HasRegion: regions.has, Attestation: enclaves},
-		Stores:  stores,
-		Regions: regions,
-		Trust:   true,
+		Guard:       wire.HostGuard{Names: f.hosts, Remote: f.allowRemote}.Check,
+		KMS:         kms.Config{HasRegion: regions.has, Attestation: enclaves},
+		Stores:      stores,
+		WebIdentity: webIdentity,
+		Regions:     regions,
+		Trust:       true,
 		Provider: func(created bool) (seal.Provider, error) {
 			path := filepath.Join(f.dataDir, sealKeyFile)
 			if _, err := os.Stat(path); created && errors.Is(err, os.ErrNotExist) {

@@ -61,6 +61,10 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
+	webIdentity, err := c.WebIdentity.resolve()
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
 	checks, err := c.checks(regions.names)
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
@@ -93,6 +97,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		DataDir: c.DataDir, Provider: c.provider, Log: log, Now: time.Now,
 		KMS:         kms.Config{MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
 		Stores:      stores,
+		WebIdentity: webIdentity,
 		Regions:     regions,
 		Checks:      checks,
 		Quotas:      quotas,

@@ -8,6 +8,7 @@ type ErrorCode string
 // Errors that any operation can answer; no model lists them. All are the client's fault.
 const (
 	AccessDeniedException               ErrorCode = "AccessDeniedException"
+	ExpiredIdentityToken                ErrorCode = "ExpiredIdentityToken" // AssumeRoleWithWebIdentity's ExpiredTokenException: the wire calls it so
 	ExpiredTokenException               ErrorCode = "ExpiredTokenException"
 	IncompleteSignatureException        ErrorCode = "IncompleteSignatureException"
 	InvalidSignatureException           ErrorCode = "InvalidSignatureException"
@@ -22,7 +23,7 @@ const (
 // Status returns the HTTP status of the error: 400 for the client's faults, 500 for the server's and for unknown codes.
 func (c ErrorCode) Status() int {
 	switch c {
-	case AccessDeniedException, ExpiredTokenException, IncompleteSignatureException, InvalidSignatureException,
+	case AccessDeniedException, ExpiredIdentityToken, ExpiredTokenException, IncompleteSignatureException, InvalidSignatureException,
 		MissingAuthenticationTokenException, SerializationException, ThrottlingException, UnknownOperationException,
 		UnrecognizedClientException, ValidationException:
 		return 400

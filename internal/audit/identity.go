@@ -14,7 +14,9 @@ type Identity struct {
 	AccessKeyID    string
 	UserName       string
 	SessionContext *SessionContext // nil for long-term credentials
-	InvokedBy      string          // the service that made the request for the principal
+	// IdentityProvider is where the token of a WebIdentityUser comes from.
+	IdentityProvider string
+	InvokedBy        string // the service that made the request for the principal
 }
 
 // SessionContext describes a session with temporary credentials.
@@ -47,6 +49,7 @@ func (id *Identity) AppendJSON(dst []byte) []byte {
 		o.name("sessionContext")
 		o.dst = id.SessionContext.appendJSON(o.dst)
 	}
+	o.str("identityProvider", id.IdentityProvider)
 	o.str("invokedBy", id.InvokedBy)
 	return o.end()
 }

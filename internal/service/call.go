@@ -73,6 +73,7 @@ func NewCaller(c Caller) *Caller {
 		c.who.Kind, c.who.Provider = policy.WebIdentity, c.Session.Provider
 		// The bearer of a token is of no account: what the audit record is filed under is whose role it asks for.
 		c.who.Account, id.AccountID = "", ""
+		id.IdentityProvider = c.Session.Provider
 	default:
 		c.who.UniqueIDs = []string{c.PrincipalID}
 	}

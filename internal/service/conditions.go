@@ -164,6 +164,9 @@ func (a *Authorization) globalValue(key string) string {
 func (s *Session) condition(key string, now time.Time) string {
 	switch key {
 	case "aws:tokenissuetime":
+		if s.Issued.IsZero() {
+			return "" // a token of an identity provider is no session yet
+		}
 		return s.Issued.UTC().Format(time.RFC3339)
 	case "aws:multifactorauthpresent":
 		if s.NoMFA {

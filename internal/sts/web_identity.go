@@ -1,5 +1,247 @@
 package sts
 
-import "github.com/keyturn/keyturn/internal/service"
+import (
+	"errors"
+	"time"
 
-func (s *STS) webIdentityOperations() []*service.Op { return nil }
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/oidc"
+	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/service"
+)
+
+func (s *STS) webIdentityOperations() []*service.Op {
+	return []*service.Op{s.assumeRoleWithWebIdentity()}
+}
+
+// defaultRoleSession is how long a role's session is if nobody says.
+const defaultRoleSession = time.Hour
+
+// assumeRoleWithWebIdentity makes a session of a role for whoever brings the token of a provider that the role trusts. WebIdentities.Bearer
+// has verified the token. Nobody is told whether there is such a role.
+func (s *STS) assumeRoleWithWebIdentity() *service.Op {
+	conds := webIdentityConditions()
+	return service.Def[api.AssumeRoleWithWebIdentityRequest, api.AssumeRoleWithWebIdentityResponse]{
+		Name: "AssumeRoleWithWebIdentity", Kind: service.Read, Unsigned: true,
+		Actions: []string{"sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"},
+		Cond:    conds.Cond(), CondKeys: conds.Names(),
+		Resolve: s.resolveWebIdentity,
+		Audit:   auditWebIdentity,
+		Result: func(r *api.AssumeRoleWithWebIdentityResponse, p *audit.Params) {
+			var credentials, user audit.Params
+			credentials.Str("accessKeyId", r.Credentials.AccessKeyId.V)
+			credentials.Str("expiration", r.Credentials.Expiration.V.UTC().Format(time.RFC3339))
+			user.Str("assumedRoleId", r.AssumedRoleUser.AssumedRoleId.V)
+			user.Str("arn", r.AssumedRoleUser.Arn.V)
+			p.Obj("credentials", &credentials)
+			p.Str("subjectFromWebIdentityToken", r.SubjectFromWebIdentityToken.V)
+			p.Obj("assumedRoleUser", &user)
+			p.Str("provider", r.Provider.V)
+			p.Str("audience", r.Audience.V)
+			if r.SourceIdentity.Set {
+				p.Str("sourceIdentity", r.SourceIdentity.V)
+			}
+			if r.PackedPolicySize.Set {
+				p.Int("packedPolicySize", r.PackedPolicySize.V)
+			}
+		},
+		Plan: s.planWebIdentity,
+	}.Op("sts")
+}
+
+// webIdentityAsks are what the token of a request says, and what it asks for.
+type webIdentityAsks struct {
+	claims         *oidc.Claims
+	tags           []record.Tag
+	transitive     []string
+	sourceIdentity string
+}
+
+// webIdentityRequest reads the token of a request again. That it may be believed is what the caller stands for: only Bearer makes such.
+func webIdentityRequest(q *api.AssumeRoleWithWebIdentityRequest) (*webIdentityAsks, error) {
+	t, err := oidc.Parse(q.WebIdentityToken.V)
+	if err != nil {
+		return nil, err
+	}
+	asks := &webIdentityAsks{claims: &t.Claims}
+	tags, transitive, err := t.Claims.SessionTags()
+	if err != nil {
+		return nil, err
+	}
+	for _, tag := range tags {
+		asks.tags = append(asks.tags, record.Tag{Key: tag.Name, Value: tag.Value})
+	}
+	asks.transitive = transitive
+	asks.sourceIdentity, err = t.Claims.SourceIdentity()
+	return asks, err
+}
+
+func webIdentityOf(tx *service.Tx, q *api.AssumeRoleWithWebIdentityRequest) (*webIdentityAsks, error) {
+	return service.Once(tx, "web identity", func() (*webIdentityAsks, error) { return webIdentityRequest(q) })
+}
+
+// webIdentityConditions are the condition keys of what a session is asked for with ("IAM and AWS STS condition context keys", IAM User
+// Guide).
+func webIdentityConditions() service.Conditions[api.AssumeRoleWithWebIdentityRequest] {
+	type request = api.AssumeRoleWithWebIdentityRequest
+	asked := func(of func(a *webIdentityAsks, rest string) []string) func(*service.Tx, *request, *service.Target, string) []string {
+		return func(tx *service.Tx, q *request, _ *service.Target, rest string) []string {
+			a, err := webIdentityOf(tx, q)
+			if err != nil {
+				tx.Fail(err)
+				return nil
+			}
+			return of(a, rest)
+		}
+	}
+	return service.Conditions[request]{
+		{Name: "aws:RequestTag/*", Values: asked(func(a *webIdentityAsks, rest string) []string {
+			return service.Folded(func(yield func(name, value string) bool) {
+				for _, t := range a.tags {
+					if !yield(t.Key, t.Value) {
+						return
+					}
+				}
+			}, rest)
+		})},
+		{Name: "aws:TagKeys", Values: asked(func(a *webIdentityAsks, _ string) []string {
+			var names []string
+			for _, t := range a.tags {
+				names = append(names, t.Key)
+			}
+			return names
+		})},
+		{Name: "sts:RoleSessionName", Values: func(_ *service.Tx, q *request, _ *service.Target, _ string) []string {
+			return []string{q.RoleSessionName.V}
+		}},
+		{Name: "sts:SourceIdentity", Values: asked(func(a *webIdentityAsks, _ string) []string {
+			if a.sourceIdentity == "" {
+				return nil
+			}
+			return []string{a.sourceIdentity}
+		})},
+		{Name: "sts:TransitiveTagKeys", Values: asked(func(a *webIdentityAsks, _ string) []string { return a.transitive })},
+	}
+}
+
+func webIdentityDenied(action string) *api.Error {
+	return api.Errorf(api.AccessDeniedException, "Not authorized to perform %s", action)
+}
+
+// resolveWebIdentity finds the role; its trust policy decides. Setting tags and a source identity needs permissions of its own there.
+func (s *STS) resolveWebIdentity(tx *service.Tx, q *api.AssumeRoleWithWebIdentityRequest) ([]service.Target, error) {
+	const action = "sts:AssumeRoleWithWebIdentity"
+	arn, ok := webIdentityRoleARN(q)
+	if !ok || arn.Partition != record.Partition(tx.Call.Region) {
+		return nil, errRoleARN
+	}
+	if c := tx.Call.Caller; c.Type != "WebIdentityUser" || c.Account != arn.Account {
+		return nil, webIdentityDenied(action)
+	}
+	asks, err := webIdentityOf(tx, q)
+	if err != nil {
+		return nil, errToken
+	}
+	target := service.Target{Action: action, Account: arn.Account, ARN: q.RoleArn.V, Denied: webIdentityDenied(action)}
+	role, err := webIdentityRole(tx, arn)
+	if err != nil {
+		return nil, err
+	}
+	if role == nil {
+		target.Missing = target.Denied
+		return []service.Target{target}, nil
+	}
+	target.Tags = role.Tags
+	if target.Policy, err = s.config.Directory.Compiled(role.Trust); err != nil {
+		return nil, err
+	}
+	targets := []service.Target{target}
+	also := func(action string) {
+		target.Action, target.Denied = action, webIdentityDenied(action)
+		targets = append(targets, target)
+	}
+	if len(asks.tags) > 0 {
+		also("sts:TagSession")
+	}
+	if asks.sourceIdentity != "" {
+		also("sts:SetSourceIdentity")
+	}
+	return targets, nil
+}
+
+// webIdentityRole returns the role of an ARN, nil if there is none.
+func webIdentityRole(tx *service.Tx, arn identity.Parsed) (*record.Role, error) {
+	n, err := service.Lookup[*record.Name](tx, record.NameStoreKey(arn.Account, record.RoleKind, arn.Name))
+	if err != nil || n == nil {
+		return nil, err
+	}
+	r, err := service.Lookup[*record.Role](tx, record.PrincipalStoreKey(arn.Account, record.RoleKind, n.ID))
+	if err != nil || r == nil || r.Name != arn.Name || r.Path != arn.Path {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (s *STS) planWebIdentity(tx *service.Tx, q *api.AssumeRoleWithWebIdentityRequest, _ []service.Target) (*api.AssumeRoleWithWebIdentityResponse, error) {
+	asks, err := webIdentityOf(tx, q)
+	if err != nil {
+		return nil, err
+	}
+	arn, _ := webIdentityRoleARN(q)
+	role, err := webIdentityRole(tx, arn)
+	if err != nil {
+		return nil, err
+	}
+	if role == nil {
+		return nil, webIdentityDenied("sts:AssumeRoleWithWebIdentity")
+	}
+	lasts := min(defaultRoleSession, time.Duration(role.MaxSeconds)*time.Second)
+	if q.DurationSeconds.Set {
+		if q.DurationSeconds.V > role.MaxSeconds {
+			return nil, api.Errorf(api.ValidationException, "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+		}
+		lasts = time.Duration(q.DurationSeconds.V) * time.Second
+	}
+	limits, err := webIdentitySessionPolicies(tx, arn.Account, q.Policy, q.PolicyArns)
+	if err != nil {
+		return nil, err
+	}
+	packed, err := limits.packed(asks.tags)
+	if err != nil {
+		return nil, err
+	}
+	now := s.config.RealTime()
+	caller, partition := tx.Call.Caller, arn.Partition
+	credentials, err := identity.Mint(tx.Keyring(), identity.Session{
+		Kind: identity.RoleSession, Account: arn.Account, PrincipalID: role.ID, Issued: now, Expires: now.Add(lasts), NoMFA: true,
+		Name: q.RoleSessionName.V, Limited: limits.limited, Inline: limits.inline, Policies: limits.managed,
+		Tags: asks.tags, Transitive: asks.transitive, SourceIdentity: asks.sourceIdentity,
+		Provider: webIdentityProviderARN("aws", arn.Account, asks.claims.Issuer),
+	})
+	if errors.Is(err, identity.ErrTooPacked) {
+		return nil, webIdentityTooPacked(101)
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp := &api.AssumeRoleWithWebIdentityResponse{
+		Credentials: &api.Credentials{
+			AccessKeyId: api.Some(credentials.AccessKeyID), SecretAccessKey: api.Some(credentials.SecretAccessKey),
+			SessionToken: api.Some(credentials.SessionToken), Expiration: api.Some(credentials.Expiration),
+		},
+		SubjectFromWebIdentityToken: api.Some(asks.claims.Subject),
+		AssumedRoleUser: &api.AssumedRoleUser{
+			AssumedRoleId: api.Some(role.ID + ":" + q.RoleSessionName.V),
+			Arn:           api.Some(identity.SessionARN(partition, arn.Account, role.Name, q.RoleSessionName.V)),
+		},
+		PackedPolicySize: packed,
+		Provider:         api.Some(caller.Session.Provider),
+		Audience:         api.Some(caller.Session.Claims[webIdentityKey(asks.claims.Issuer, "aud")][0]),
+	}
+	if asks.sourceIdentity != "" {
+		resp.SourceIdentity = api.Some(asks.sourceIdentity)
+	}
+	return resp, nil
+}

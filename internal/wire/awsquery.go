@@ -107,6 +107,7 @@ var queryCodes = map[api.ErrorCode]struct {
 	status int
 }{
 	api.AccessDeniedException:               {"AccessDenied", http.StatusForbidden},
+	api.ExpiredIdentityToken:                {"ExpiredTokenException", http.StatusBadRequest},
 	api.ExpiredTokenException:               {"ExpiredToken", http.StatusForbidden},
 	api.IncompleteSignatureException:        {"IncompleteSignature", http.StatusBadRequest},
 	api.InvalidSignatureException:           {"SignatureDoesNotMatch", http.StatusForbidden},
