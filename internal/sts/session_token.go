@@ -28,9 +28,7 @@ func (s *STS) getSessionToken() *service.Op {
 			if q.DurationSeconds.Set {
 				p.Int("durationSeconds", q.DurationSeconds.V)
 			}
-			if q.SerialNumber.Set {
-				p.Str("serialNumber", q.SerialNumber.V)
-			}
+			str(p, "serialNumber", q.SerialNumber)
 		},
 		Result: func(r *api.GetSessionTokenResponse, p *audit.Params) {
 			var c audit.Params
@@ -53,7 +51,7 @@ func (s *STS) getSessionToken() *service.Op {
 					Expiration: api.Some(c.Expiration),
 				},
 				SessionTokenSize:        api.Some(int64(len(c.SessionToken))),
-				SessionTokenUtilization: api.Some(int64(100 * len(c.SessionToken) / identity.MaxSessionToken)),
+				SessionTokenUtilization: api.Some(percent(len(c.SessionToken), identity.MaxSessionToken)),
 			}, nil
 		},
 	}.Op("sts")
@@ -63,10 +61,10 @@ func (s *STS) getSessionToken() *service.Op {
 func (s *STS) ownSession(tx *service.Tx, q *api.GetSessionTokenRequest) (identity.Session, error) {
 	caller, now := tx.Call.Caller, s.config.RealTime()
 	if caller.Session != nil || caller.Type != "IAMUser" && caller.Type != "Root" {
-		return identity.Session{}, api.Errorf(api.AccessDeniedException, "Cannot call GetSessionToken with session credentials")
+		return identity.Session{}, denied("Cannot call GetSessionToken with session credentials")
 	}
 	if q.SerialNumber.Set != q.TokenCode.Set {
-		return identity.Session{}, api.Errorf(api.ValidationException, "MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code.")
+		return identity.Session{}, denied("MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code.")
 	}
 	seconds := int64(defaultSession)
 	if q.DurationSeconds.Set {

@@ -191,8 +191,8 @@ func TestMFACodes(t *testing.T) {
 	}
 	b.pass(30 * time.Second)
 	denied := api.AccessDeniedException
-	b.refuses("no code", ann, &api.GetSessionTokenRequest{SerialNumber: api.Some(phone.serial)}, api.ValidationException, mfaOne)
-	b.refuses("no serial number", ann, &api.GetSessionTokenRequest{TokenCode: api.Some(phone.code(0))}, api.ValidationException, mfaOne)
+	b.refuses("no code", ann, &api.GetSessionTokenRequest{SerialNumber: api.Some(phone.serial)}, api.AccessDeniedException, mfaOne)
+	b.refuses("no serial number", ann, &api.GetSessionTokenRequest{TokenCode: api.Some(phone.code(0))}, api.AccessDeniedException, mfaOne)
 	for _, serial := range []string{
 		"GAHT12345678", "arn:aws:iam::" + mfaAccount + ":user/ann", "arn:aws:iam::999988887777:mfa/ann", "arn:aws-cn:iam::" + mfaAccount + ":mfa/ann", "arn:aws:sts::" + mfaAccount + ":mfa/ann",
 	} {
