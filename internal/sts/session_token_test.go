@@ -456,6 +456,46 @@ func TestDeletionWithMFA(t *testing.T) {
 	check("after 301 seconds", withCode, map[string]bool{byBool: true, byBoolIfExists: true, old: false, oldOrNone: false, young: true})
 }
 
+// TestMFAAssumeRole assumes a role with a code. A code that the policies do not get as far as to let use is not used up, but it counts as a try:
+// or else it would be told from a wrong one for nothing.
+func TestMFAAssumeRole(t *testing.T) {
+	b := newMFABench(t)
+	ann := b.user("ann")
+	phone := b.phone("ann").enable("ann")
+	role := func(name, principal string) api.Opt[string] {
+		r := b.must(b.root, "iam.CreateRole", &api.CreateRoleRequest{RoleName: api.Some(name), AssumeRolePolicyDocument: api.Some(fmt.Sprintf(
+			`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":%q},"Action":"sts:AssumeRole","Condition":{"Bool":{"aws:MultiFactorAuthPresent":"true"}}}}`, principal))})
+		return r.(*api.CreateRoleResponse).Role.Arn
+	}
+	mine, others := role("mine", ann.ARN), role("others", b.user("bob").ARN)
+	assume := func(role api.Opt[string], code string) *api.Error {
+		q := &api.AssumeRoleRequest{RoleArn: role, RoleSessionName: api.Some("session")}
+		if code != "" {
+			q.SerialNumber, q.TokenCode = api.Some(phone.serial), api.Some(code)
+		}
+		_, err := b.as(ann, "sts.AssumeRole", q)
+		return err
+	}
+	refused := func(why string, err *api.Error, message string) {
+		t.Helper()
+		if err == nil || err.Code != api.AccessDeniedException || !strings.HasPrefix(err.Message, message) {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	refused("without a code", assume(mine, ""), "User: ")
+	refused("a wrong code", assume(mine, phone.wrong()), mfaBadCode)
+	refused("a role of somebody else", assume(others, phone.code(0)), "User: ")
+	if err := assume(mine, phone.code(0)); err != nil {
+		t.Errorf("with a code that was not used: %v", err)
+	}
+	refused("again", assume(mine, phone.code(0)), mfaBadCode)
+	b.refuses("for a session", ann, mfaRequest(phone.serial, phone.code(0)), api.AccessDeniedException, mfaBadCode)
+	for range 3 {
+		refused("a role of somebody else", assume(others, phone.code(1)), "User: ")
+	}
+	refused("the sixth try in vain", assume(mine, phone.code(1)), mfaBadCode)
+}
+
 // TestMFAInFIPSMode: in FIPS 140-only mode there are no MFA devices, and sessions without a code.
 func TestMFAInFIPSMode(t *testing.T) {
 	if !fips140.Enforced() {
