@@ -28,17 +28,17 @@ func TestIdentityIndexes(t *testing.T) {
 			},
 		},
 		{&Name{Account: owner.Account, Kind: UserKind, Name: "Ann"}, "pn/111122223333/user/ann", nil, nil},
-		{samplePolicy(), "pp/111122223333/p", []string{"i/policypaths/111122223333/p/p"}, []string{"c/policies/111122223333"}},
+		{samplePolicy(), "pp/111122223333/p", []string{"i/policypaths/111122223333/p/p"}, []string{"c/policies/111122223333", "c/policyversions/111122223333", "c/policyversions/111122223333"}},
 		{
 			&AccessKey{ID: "AKIAEXAMPLE", Account: owner.Account}, "x/AKIAEXAMPLE",
 			[]string{"i/accesskeys/111122223333/root/AKIAEXAMPLE"}, []string{"c/accesskeys/111122223333/root"},
 		},
-		{&MFADevice{Account: owner.Account, Name: "Phone"}, "pm/111122223333/phone", nil, nil},
+		{&MFADevice{Account: owner.Account, Name: "Phone"}, "pm/111122223333/phone", nil, []string{"c/mfadevices/111122223333"}},
 		{
 			&MFADevice{Account: owner.Account, Name: "Phone", UserID: "AIDAEXAMPLE"}, "pm/111122223333/phone",
-			[]string{"i/mfa/111122223333/AIDAEXAMPLE/phone"}, []string{"c/mfa/111122223333/AIDAEXAMPLE"},
+			[]string{"i/mfa/111122223333/AIDAEXAMPLE/phone"}, []string{"c/mfadevices/111122223333", "c/mfa/111122223333/AIDAEXAMPLE", "c/mfaenabled/111122223333"},
 		},
-		{&AccountAlias{Alias: "a", Account: owner.Account}, "na/a", []string{"i/accountalias/111122223333/a"}, nil},
+		{&AccountAlias{Alias: "a", Account: owner.Account}, "na/a", []string{"i/accountalias/111122223333/a"}, []string{"c/accountalias/111122223333"}},
 	} {
 		if got := tc.record.StoreKey(); got != tc.at {
 			t.Errorf("%T stands at %s, want %s", tc.record, got, tc.at)
