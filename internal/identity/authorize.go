@@ -22,7 +22,7 @@ func (d *Directory) Authorize(a *service.Authorization) error {
 	if decision.Allowed && a.Op.Service == "sts" && !boundaryAllows(q) {
 		decision = authz.Decision{By: authz.Boundary}
 	}
-	if decision.Allowed && a.Op.Service == "iam" && withoutMFA(caller) {
+	if decision.Allowed && beyondSession(caller, a.Op) {
 		decision = authz.Decision{By: authz.SessionPolicy}
 	}
 	if decision.Allowed {
@@ -58,8 +58,17 @@ func resourceValues(a *service.Authorization, key string) ([]string, bool) {
 	return values, len(values) > 0
 }
 
-// withoutMFA tells of a session of GetSessionToken that was made without a code: it cannot call IAM ("GetSessionToken", AWS Security
-// Token Service API Reference).
-func withoutMFA(c *service.Caller) bool {
-	return c.Session != nil && c.Type != "AssumedRole" && c.Session.MFA.IsZero()
+// beyondSession tells of a session of GetSessionToken what it cannot call: IAM if it was made without a code, and STS but for AssumeRole and
+// what nobody needs permission for ("GetSessionToken", AWS Security Token Service API Reference).
+func beyondSession(c *service.Caller, op *service.Op) bool {
+	if c.Session == nil || c.Type != "IAMUser" && c.Type != "Root" {
+		return false
+	}
+	switch op.Service {
+	case "iam":
+		return c.Session.MFA.IsZero()
+	case "sts":
+		return op.Name != "AssumeRole"
+	}
+	return false
 }

@@ -38,6 +38,7 @@ type Session struct {
 	Expires     time.Time `json:"expires"`
 	MFA         time.Time `json:"mfa,omitzero"` // when a code was given; zero: none was
 	NoMFA       bool      `json:"noMfa,omitempty"`
+	Filler      string    `json:"filler,omitempty"` // only there to make the token longer
 
 	// Of a RoleSession.
 	Name           string       `json:"name,omitempty"`
