@@ -25,6 +25,7 @@ class Aws:
             **os.environ,
             "AWS_ENDPOINT_URL_KMS": caller.endpoint,
             "AWS_ENDPOINT_URL_STS": caller.endpoint,
+            "AWS_ENDPOINT_URL_IAM": caller.endpoint,
             "AWS_MAX_ATTEMPTS": "1",
             **env,
         }
@@ -50,6 +51,19 @@ class Aws:
 
     def __call__(self, *args):
         return self.start(*args)()
+
+    def signed_in(self, key):
+        """The same command with another access key, as the CLI prints it: of a user, or of a session."""
+        env = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+        if "SessionToken" in key:
+            env["AWS_SESSION_TOKEN"] = key["SessionToken"]
+        return Aws(self.caller, **env)
+
+    def iam(self, operation, *args):
+        return self("iam", operation, *args)
+
+    def sts(self, operation, *args):
+        return self("sts", operation, *args)
 
     def kms(self, operation, *args):
         return self("kms", operation, *args)
