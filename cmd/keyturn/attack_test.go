@@ -187,8 +187,8 @@ func TestAttackSignatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	const mismatch, incomplete = "InvalidSignatureException", "IncompleteSignatureException"
-	f.refused(t, "wrong-secret", mismatch, false, describe(aws.Credentials{AccessKeyID: victimKey, SecretAccessKey: "a-guess"}, "wrong-secret", nil))
-	f.refused(t, "unknown-key", "UnrecognizedClientException", false, describe(aws.Credentials{AccessKeyID: "AKIANOBODYATALL00000", SecretAccessKey: "a-guess"}, "unknown-key", nil))
+	f.refused(t, "wrong-secret", mismatch, false, describe(aws.Credentials{AccessKeyID: victimKey, SecretAccessKey: "a-guess-of-the-strangers"}, "wrong-secret", nil))
+	f.refused(t, "unknown-key", "UnrecognizedClientException", false, describe(aws.Credentials{AccessKeyID: "AKIANOBODYATALL00000", SecretAccessKey: "a-guess-of-the-strangers"}, "unknown-key", nil))
 	f.refused(t, "token-added", "UnrecognizedClientException", false, describe(
 		aws.Credentials{AccessKeyID: victimKey, SecretAccessKey: victimRoot.SecretAccessKey, SessionToken: "any"}, "token-added", nil))
 	for name, a := range map[string]struct {
