@@ -30,9 +30,6 @@ func newPolicies() policies {
 // of returns the policy of a key.
 func (p policies) of(k *record.Key) (*policy.Compiled, error) {
 	name := k.PolicyName()
-	if name == "" {
-		name = k.Account + record.Partition(k.Region) // no policy looks like that
-	}
 	if c, ok := p.compiled.GetIfPresent(name); ok {
 		return c, nil
 	}

@@ -1,7 +1,6 @@
 package record
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -91,7 +90,7 @@ type Key struct {
 	ExternalKey string `json:"externalKey,omitempty"`
 
 	arn        string // made by Decode; "" in a key that was not stored yet
-	policyName string // made by Decode where there are Pins
+	policyName string // likewise
 }
 
 // MultiRegion is what a multi-Region key knows of its related keys. Rotation, Current, CurrentSince, Materials and OnDemandCount are
@@ -126,10 +125,15 @@ type Rotation struct {
 // SetPolicy gives the key another policy.
 func (k *Key) SetPolicy(text string, pins []Pin) { k.Policy, k.Pins, k.policyName = text, pins, "" }
 
-// PolicyName is the same for keys whose policies say the same of the same principals; "" for the default policy.
+// PolicyName is the same for keys whose policies say the same of the same principals.
 func (k *Key) PolicyName() string {
-	if len(k.Pins) == 0 || k.policyName != "" {
-		return cmp.Or(k.policyName, k.Policy)
+	switch {
+	case k.policyName != "":
+		return k.policyName
+	case k.Policy == "": // no policy looks like that
+		return k.Account + Partition(k.Region)
+	case len(k.Pins) == 0:
+		return k.Policy
 	}
 	var b strings.Builder
 	b.WriteString(k.Policy)

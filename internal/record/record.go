@@ -153,7 +153,7 @@ func Decode(storeKey string, value []byte) (Record, error) {
 			return nil, fmt.Errorf("%w: %s has no key ID", ErrDecode, storeKey)
 		}
 		k.arn = KeyARN(k.Owner, k.ID)
-		if len(k.Pins) > 0 {
+		if k.Policy == "" || len(k.Pins) > 0 {
 			k.policyName = k.PolicyName()
 		}
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 // admit authorizes every target; only when all are allowed does it tell which is missing.
-func (p *Pipeline) admit(tx *Tx, op *Op, targets []Target, r values) error {
-	if err := p.allow(tx, op, targets, r); err != nil {
+func (p *Pipeline) admit(tx *Tx, op *Op, targets []Target, of values, q any) error {
+	if err := p.allow(tx, op, targets, of, q); err != nil {
 		return err
 	}
 	for i := range targets {
@@ -22,7 +22,7 @@ func (p *Pipeline) admit(tx *Tx, op *Op, targets []Target, r values) error {
 	return nil
 }
 
-func (p *Pipeline) allow(tx *Tx, op *Op, targets []Target, r values) error {
+func (p *Pipeline) allow(tx *Tx, op *Op, targets []Target, of values, q any) error {
 	for i := range targets {
 		t := &targets[i]
 		if !slices.Contains(op.Actions, t.Action) {
@@ -31,7 +31,8 @@ func (p *Pipeline) allow(tx *Tx, op *Op, targets []Target, r values) error {
 		if tx.Call.Caller.Service {
 			continue
 		}
-		a := &Authorization{Tx: tx, Op: op, Target: t, values: r}
+		a := &tx.authorization // one after the other, and none outlives the call
+		*a = Authorization{Tx: tx, Op: op, Target: t, values: of, request: q}
 		err := p.authorize(a)
 		if tx.failed != nil {
 			return fmt.Errorf("reading what a condition asks for: %w", tx.failed)
@@ -53,7 +54,12 @@ type Authorization struct {
 	// record of the call has it. Nil: nothing is told.
 	Refused *authz.Told
 
-	values values
+	values  values
+	request any // what values asks
+
+	question authz.Question
+	resource func(a *Authorization, key string) (values []string, present bool)
+	known    map[string][]string // condition values that were worked out; nil for none
 }
 
 // Bounds of what an audit record tells of a refusal.
@@ -90,10 +96,10 @@ func (a *Authorization) record() {
 
 func cutName(s string) string { return strings.ToValidUTF8(s[:min(len(s), recordedName)], "") }
 
-// values is what an operation's request has for the authorizer.
+// values is what an operation has for the authorizer of a request, q: a *Def is one.
 type values interface {
-	cond(t *Target, key string) ([]string, bool)
-	context(t *Target) map[string]string
+	cond(tx *Tx, q any, t *Target, key string) ([]string, bool)
+	context(q any, t *Target) map[string]string
 }
 
 // Cond returns the values that the operation has for a condition key, by its name in lower case, and whether the key is in the request.
@@ -101,7 +107,7 @@ func (a *Authorization) Cond(key string) (values []string, present bool) {
 	if a.values == nil {
 		return nil, false
 	}
-	return a.values.cond(a.Target, key)
+	return a.values.cond(a.Tx, a.request, a.Target, key)
 }
 
 // Context returns the encryption context that the operation has for the target.
@@ -109,26 +115,19 @@ func (a *Authorization) Context() map[string]string {
 	if a.values == nil {
 		return nil
 	}
-	return a.values.context(a.Target)
+	return a.values.context(a.request, a.Target)
 }
 
-// request binds a definition to a request.
-type request[Q, R any] struct {
-	d  *Def[Q, R]
-	tx *Tx
-	q  *Q
-}
-
-func (r request[Q, R]) cond(t *Target, key string) ([]string, bool) {
-	if r.d.Cond == nil {
+func (d *Def[Q, R]) cond(tx *Tx, q any, t *Target, key string) ([]string, bool) {
+	if d.Cond == nil {
 		return nil, false
 	}
-	return r.d.Cond(r.tx, r.q, t, key)
+	return d.Cond(tx, q.(*Q), t, key)
 }
 
-func (r request[Q, R]) context(t *Target) map[string]string {
-	if r.d.Context == nil {
+func (d *Def[Q, R]) context(q any, t *Target) map[string]string {
+	if d.Context == nil {
 		return nil
 	}
-	return r.d.Context(r.q, t)
+	return d.Context(q.(*Q), t)
 }

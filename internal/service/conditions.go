@@ -57,36 +57,35 @@ func (c Conditions[Q]) Cond() func(*Tx, *Q, *Target, string) ([]string, bool) {
 // that the target has, as Authorization.Cond does for those of the request; nil for none.
 func (a *Authorization) Question(resource func(a *Authorization, key string) (values []string, present bool)) *authz.Question {
 	caller := a.Tx.Call.Caller
-	return &authz.Question{
+	a.resource = resource
+	a.question = authz.Question{
 		Who: caller.Who(), Identity: caller.Identity, Action: a.Target.Action, Resource: a.Target.ARN, ResourceAccount: a.Target.Account,
-		Value: a.valuesOnce(resource),
+		Value: a.value,
 	}
+	return &a.question
 }
 
-// valuesOnce works out each condition key once, however often policies name it: those of the operation first, of the target then, and of
-// the request as such.
-func (a *Authorization) valuesOnce(resource func(*Authorization, string) ([]string, bool)) func(key string) ([]string, bool) {
-	var known map[string][]string
-	return func(key string) ([]string, bool) {
-		values, ok := known[key]
-		if !ok {
-			v, present := a.Cond(key)
-			if !present && resource != nil {
-				v, present = resource(a, key)
-			}
-			if !present {
-				v, present = a.global(key)
-			}
-			if present {
-				values = v
-			}
-			if known == nil {
-				known = make(map[string][]string, 4)
-			}
-			known[key] = values
+// value works out each condition key once, however often policies name it: those of the operation first, of the target then, and of the
+// request as such.
+func (a *Authorization) value(key string) ([]string, bool) {
+	values, ok := a.known[key]
+	if !ok {
+		v, present := a.Cond(key)
+		if !present && a.resource != nil {
+			v, present = a.resource(a, key)
 		}
-		return values, len(values) > 0
+		if !present {
+			v, present = a.global(key)
+		}
+		if present {
+			values = v
+		}
+		if a.known == nil {
+			a.known = make(map[string][]string, 4)
+		}
+		a.known[key] = values
 	}
+	return values, len(values) > 0
 }
 
 // global returns the values of a condition key that every request has, or every request of such a caller: "AWS global condition context

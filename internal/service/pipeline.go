@@ -279,7 +279,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		targets, err := resolve(tx, d, q)
 		tx.Targets = targets
 		if pr := (*Provision)(nil); errors.As(err, &pr) {
-			err := p.allow(tx, op, targets, request[Q, R]{d, tx, q})
+			err := p.allow(tx, op, targets, d, q)
 			if err == nil && d.DryRun != nil && d.DryRun(q) { // it would be made, and used
 				err = ErrDryRun
 			}
@@ -295,7 +295,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			continue
 		}
 		if err == nil {
-			err = p.admit(tx, op, targets, request[Q, R]{d, tx, q})
+			err = p.admit(tx, op, targets, d, q)
 		}
 		if err == nil && d.Tokens != nil {
 			err = tx.checkGrantTokens(d.Tokens(q))

@@ -18,6 +18,6 @@ type supposed struct {
 	encrypted map[string]string
 }
 
-func (s supposed) cond(_ *Target, key string) ([]string, bool) { return s.of(key) }
+func (s supposed) cond(_ *Tx, _ any, _ *Target, key string) ([]string, bool) { return s.of(key) }
 
-func (s supposed) context(*Target) map[string]string { return s.encrypted }
+func (s supposed) context(any, *Target) map[string]string { return s.encrypted }

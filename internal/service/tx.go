@@ -34,6 +34,8 @@ type Tx struct {
 	usedN int
 	// failed is what Fail was told first.
 	failed error
+	// authorization is the question that is being asked about a target.
+	authorization Authorization
 
 	// Only with fresh.
 	reads    map[string]*read

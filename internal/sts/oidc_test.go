@@ -169,7 +169,7 @@ func (h *oidcHouse) refused(what string, q *api.AssumeRoleWithWebIdentityRequest
 	}
 }
 
-// lastRecord is the last line of the audit log.
+// lastRecord is the last line of the audit log that is about STS: changes in IAM come when the outbox is emptied.
 func (h *oidcHouse) lastRecord() string {
 	h.t.Helper()
 	last := ""
@@ -177,7 +177,9 @@ func (h *oidcHouse) lastRecord() string {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		last = string(line.JSON)
+		if text := string(line.JSON); strings.Contains(text, `"eventSource":"sts.amazonaws.com"`) {
+			last = text
+		}
 	}
 	return last
 }
