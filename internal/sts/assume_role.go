@@ -195,10 +195,10 @@ const (
 )
 
 // sessionSeconds is how long the session will be.
-func sessionSeconds(caller *service.Caller, role *record.Role, q *api.AssumeRoleRequest) (int64, error) {
+func sessionSeconds(caller *service.Caller, role *record.Role, asked api.Opt[int64]) (int64, error) {
 	seconds := int64(defaultSeconds)
-	if q.DurationSeconds.Set {
-		seconds = q.DurationSeconds.V
+	if asked.Set {
+		seconds = asked.V
 	}
 	switch {
 	case caller.Type == "AssumedRole" && seconds > chainedSeconds:
@@ -219,7 +219,7 @@ func (s *STS) planAssumeRole(tx *service.Tx, q *api.AssumeRoleRequest, _ []servi
 	if err != nil {
 		return nil, err
 	}
-	seconds, err := sessionSeconds(caller, role, q)
+	seconds, err := sessionSeconds(caller, role, q.DurationSeconds)
 	if err != nil {
 		return nil, err
 	}

@@ -1,12 +1,10 @@
 package sts
 
 import (
-	"errors"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
-	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/oidc"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
@@ -15,9 +13,6 @@ import (
 func (s *STS) webIdentityOperations() []*service.Op {
 	return []*service.Op{s.assumeRoleWithWebIdentity()}
 }
-
-// defaultRoleSession is how long a role's session is if nobody says.
-const defaultRoleSession = time.Hour
 
 // assumeRoleWithWebIdentity makes a session of a role for whoever brings the token of a provider that the role trusts. WebIdentities.Bearer
 // has verified the token. Nobody is told whether there is such a role.
@@ -30,19 +25,11 @@ func (s *STS) assumeRoleWithWebIdentity() *service.Op {
 		Resolve: s.resolveWebIdentity,
 		Audit:   auditWebIdentity,
 		Result: func(r *api.AssumeRoleWithWebIdentityResponse, p *audit.Params) {
-			var credentials, user audit.Params
-			credentials.Str("accessKeyId", r.Credentials.AccessKeyId.V)
-			credentials.Str("expiration", r.Credentials.Expiration.V.UTC().Format(time.RFC3339))
-			user.Str("assumedRoleId", r.AssumedRoleUser.AssumedRoleId.V)
-			user.Str("arn", r.AssumedRoleUser.Arn.V)
-			p.Obj("credentials", &credentials)
-			p.Str("subjectFromWebIdentityToken", r.SubjectFromWebIdentityToken.V)
-			p.Obj("assumedRoleUser", &user)
-			p.Str("provider", r.Provider.V)
-			p.Str("audience", r.Audience.V)
-			if r.SourceIdentity.Set {
-				p.Str("sourceIdentity", r.SourceIdentity.V)
-			}
+			auditRoleSession(p, r.Credentials, r.AssumedRoleUser)
+			str(p, "subjectFromWebIdentityToken", r.SubjectFromWebIdentityToken)
+			str(p, "provider", r.Provider)
+			str(p, "audience", r.Audience)
+			str(p, "sourceIdentity", r.SourceIdentity)
 			if r.PackedPolicySize.Set {
 				p.Int("packedPolicySize", r.PackedPolicySize.V)
 			}
@@ -145,7 +132,7 @@ func (s *STS) resolveWebIdentity(tx *service.Tx, q *api.AssumeRoleWithWebIdentit
 		return nil, errToken
 	}
 	target := service.Target{Action: action, Account: arn.Account, ARN: q.RoleArn.V, Denied: webIdentityDenied(action)}
-	role, err := webIdentityRole(tx, arn)
+	role, err := findRole(tx, arn)
 	if err != nil {
 		return nil, err
 	}
@@ -171,77 +158,62 @@ func (s *STS) resolveWebIdentity(tx *service.Tx, q *api.AssumeRoleWithWebIdentit
 	return targets, nil
 }
 
-// webIdentityRole returns the role of an ARN, nil if there is none.
-func webIdentityRole(tx *service.Tx, arn identity.Parsed) (*record.Role, error) {
-	n, err := service.Lookup[*record.Name](tx, record.NameStoreKey(arn.Account, record.RoleKind, arn.Name))
-	if err != nil || n == nil {
-		return nil, err
-	}
-	r, err := service.Lookup[*record.Role](tx, record.PrincipalStoreKey(arn.Account, record.RoleKind, n.ID))
-	if err != nil || r == nil || r.Name != arn.Name || r.Path != arn.Path {
-		return nil, err
-	}
-	return r, nil
-}
-
 func (s *STS) planWebIdentity(tx *service.Tx, q *api.AssumeRoleWithWebIdentityRequest, _ []service.Target) (*api.AssumeRoleWithWebIdentityResponse, error) {
 	asks, err := webIdentityOf(tx, q)
 	if err != nil {
 		return nil, err
 	}
 	arn, _ := webIdentityRoleARN(q)
-	role, err := webIdentityRole(tx, arn)
+	role, err := findRole(tx, arn)
 	if err != nil {
 		return nil, err
 	}
 	if role == nil {
 		return nil, webIdentityDenied("sts:AssumeRoleWithWebIdentity")
 	}
-	lasts := min(defaultRoleSession, time.Duration(role.MaxSeconds)*time.Second)
-	if q.DurationSeconds.Set {
-		if q.DurationSeconds.V > role.MaxSeconds {
-			return nil, api.Errorf(api.ValidationException, "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
-		}
-		lasts = time.Duration(q.DurationSeconds.V) * time.Second
-	}
-	limits, err := webIdentitySessionPolicies(tx, arn.Account, q.Policy, q.PolicyArns)
+	seconds, err := sessionSeconds(tx.Call.Caller, role, q.DurationSeconds)
 	if err != nil {
 		return nil, err
 	}
-	packed, err := limits.packed(asks.tags)
+	if err := checkSessionPolicies(q.Policy, q.PolicyArns); err != nil {
+		return nil, err
+	}
+	session, err := newRoleSession(tx, role, q.RoleSessionName.V, q.Policy, q.PolicyArns)
 	if err != nil {
 		return nil, err
 	}
 	now := s.config.RealTime()
-	caller, partition := tx.Call.Caller, arn.Partition
-	credentials, err := identity.Mint(tx.Keyring(), identity.Session{
-		Kind: identity.RoleSession, Account: arn.Account, PrincipalID: role.ID, Issued: now, Expires: now.Add(lasts), NoMFA: true,
-		Name: q.RoleSessionName.V, Limited: limits.limited, Inline: limits.inline, Policies: limits.managed,
-		Tags: asks.tags, Transitive: asks.transitive, SourceIdentity: asks.sourceIdentity,
-		Provider: webIdentityProviderARN("aws", arn.Account, asks.claims.Issuer),
-	})
-	if errors.Is(err, identity.ErrTooPacked) {
-		return nil, webIdentityTooPacked(101)
-	}
+	session.Issued, session.Expires = now, now.Add(time.Duration(seconds)*time.Second)
+	session.Tags, session.Transitive, session.SourceIdentity = asks.tags, asks.transitive, asks.sourceIdentity
+	session.Provider = webIdentityProviderARN("aws", arn.Account, asks.claims.Issuer)
+	made, err := mintRoleSession(tx, role, session)
 	if err != nil {
 		return nil, err
 	}
-	resp := &api.AssumeRoleWithWebIdentityResponse{
-		Credentials: &api.Credentials{
-			AccessKeyId: api.Some(credentials.AccessKeyID), SecretAccessKey: api.Some(credentials.SecretAccessKey),
-			SessionToken: api.Some(credentials.SessionToken), Expiration: api.Some(credentials.Expiration),
-		},
+	caller := tx.Call.Caller
+	answer := &api.AssumeRoleWithWebIdentityResponse{
+		Credentials: made.credentials, AssumedRoleUser: made.user, PackedPolicySize: made.packed,
 		SubjectFromWebIdentityToken: api.Some(asks.claims.Subject),
-		AssumedRoleUser: &api.AssumedRoleUser{
-			AssumedRoleId: api.Some(role.ID + ":" + q.RoleSessionName.V),
-			Arn:           api.Some(identity.SessionARN(partition, arn.Account, role.Name, q.RoleSessionName.V)),
-		},
-		PackedPolicySize: packed,
-		Provider:         api.Some(caller.Session.Provider),
-		Audience:         api.Some(caller.Session.Claims[webIdentityKey(asks.claims.Issuer, "aud")][0]),
+		Provider:                    api.Some(caller.Session.Provider),
+		Audience:                    api.Some(caller.Session.Claims[webIdentityKey(asks.claims.Issuer, "aud")][0]),
 	}
 	if asks.sourceIdentity != "" {
-		resp.SourceIdentity = api.Some(asks.sourceIdentity)
+		answer.SourceIdentity = api.Some(asks.sourceIdentity)
 	}
-	return resp, nil
+	return answer, nil
+}
+
+// auditWebIdentity records what may be seen of a request: all but the token. Of that it records what AWS records.
+func auditWebIdentity(q *api.AssumeRoleWithWebIdentityRequest, p *audit.Params) {
+	asks, err := webIdentityRequest(q)
+	if err == nil && len(asks.tags) > 0 {
+		p.StrMap("principalTags", tagMap(asks.tags))
+		p.StrList("transitiveTagKeys", asks.transitive)
+	}
+	str(p, "roleArn", q.RoleArn)
+	str(p, "roleSessionName", q.RoleSessionName)
+	auditSessionPolicies(p, q.Policy, q.PolicyArns)
+	if q.DurationSeconds.Set {
+		p.Int("durationSeconds", q.DurationSeconds.V)
+	}
 }
