@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/keyturn/keyturn/internal/service"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -111,7 +113,7 @@ func openFilled(t *testing.T, n int) (*local, *httptest.Server) {
 	if err := fillDir(t.Context(), dir, n, 1000); err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLocal(context.Background(), dir)
+	l, err := openLocal(context.Background(), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +122,7 @@ func openFilled(t *testing.T, n int) (*local, *httptest.Server) {
 			t.Error(err)
 		}
 	})
-	h, err := l.handler(dir)
+	h, err := l.handler(dir, service.RootCaller(account, accessKeyID))
 	if err != nil {
 		t.Fatal(err)
 	}

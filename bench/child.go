@@ -46,6 +46,7 @@ const (
 	roleConfigEnv = "KEYTURN_BENCH_CONFIG"
 	roleBare      = "bare"
 	roleServer    = "server"
+	roleAuthorize = "authorize"
 )
 
 // roleConfig is what a child in a role is told.
@@ -54,7 +55,7 @@ type roleConfig struct {
 	Operation string // bare: whose call to the library to make
 	Reply     reply  // bare: what to answer
 	DataDir   string // server
-	Profile   string // server: where to write a CPU profile
+	Profile   string // server: where to write a CPU profile; authorize: its decisions
 }
 
 // startRole starts this program in a role.
@@ -83,6 +84,8 @@ func runRole(role string) error {
 		return runBare(c)
 	case roleServer:
 		return runServer(c)
+	case roleAuthorize:
+		return runAuthorize(c)
 	}
 	return fmt.Errorf("no role %q", role)
 }

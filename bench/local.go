@@ -35,8 +35,8 @@ type local struct {
 	closers  []func() error // in the order of opening
 }
 
-// openLocal opens the data directory, making store and seal key if there are none.
-func openLocal(ctx context.Context, dir string) (_ *local, err error) {
+// openLocal opens the data directory, making store and seal key if there are none. around, if not nil, is put around its decisions.
+func openLocal(ctx context.Context, dir string, around func(func(*service.Authorization) error) func(*service.Authorization) error) (_ *local, err error) {
 	l := new(local)
 	defer func() {
 		if err != nil {
@@ -68,9 +68,13 @@ func openLocal(ctx context.Context, dir string) (_ *local, err error) {
 	l.closers = append(l.closers, l.log.Close)
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	l.kms = kms.New(kms.Config{})
+	authorize := l.kms.Authorize
+	if around != nil {
+		authorize = around(authorize)
+	}
 	l.pipeline, err = service.New(ctx, service.Config{
 		Store: l.store, Keyring: l.store.Keyring(), Clock: clock.NewShifted(time.Now, 0), Audit: l.log, NodeID: node, Log: logger,
-		Authorize: l.kms.Authorize, Exclusive: true,
+		Authorize: authorize, Exclusive: true,
 	})
 	if err != nil {
 		return nil, err
@@ -88,14 +92,13 @@ func (l *local) close() error {
 	return errors.Join(errs...)
 }
 
-// handler is the HTTP surface that keyturn dev --strict has, the clock left out.
-func (l *local) handler(dir string) (*wire.Handler, error) {
+// handler is the HTTP surface that keyturn dev --strict has, the clock left out, for one caller.
+func (l *local) handler(dir string, caller *service.Caller) (*wire.Handler, error) {
 	security, err := audit.OpenSecurity(filepath.Join(dir, "security.jsonl"), audit.SecurityOptions{})
 	if err != nil {
 		return nil, err
 	}
 	l.closers = append(l.closers, security.Close)
-	caller := service.RootCaller(account, accessKeyID)
 	table := service.Table(l.kms.Operations())
 	targets := make(map[string]*service.Op)
 	for _, m := range api.KMSOperations() {
@@ -118,12 +121,12 @@ func (l *local) handler(dir string) (*wire.Handler, error) {
 
 // runServer serves a data directory and profiles itself.
 func runServer(c roleConfig) (err error) {
-	l, err := openLocal(context.Background(), c.DataDir)
+	l, err := openLocal(context.Background(), c.DataDir, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-	h, err := l.handler(c.DataDir)
+	h, err := l.handler(c.DataDir, service.RootCaller(account, accessKeyID))
 	if err != nil {
 		return err
 	}

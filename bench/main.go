@@ -1,5 +1,6 @@
-// Bench measures keyturn against what does not change: a bare net/http handler on the same machine for the hot path, and a
-// store of a thousand keys for what must not depend on how many there are, and keyturn check against the same calls one by one.
+// Bench measures keyturn against what does not change: a bare net/http handler on the same machine for the hot path, a store of a
+// thousand keys for what must not depend on how many there are, and keyturn check against the same calls one by one. What deciding who may
+// takes is measured against the request that it is part of.
 //
 //	go run ./bench                       all, in under five minutes
 //	go run ./bench -short                the same, coarser, in under forty seconds
@@ -76,7 +77,7 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	fs.SetOutput(stderr)
 	fs.StringVar(&o.keyturn, "keyturn", "", "the keyturn binary (default: build it)")
 	fs.StringVar(&o.dir, "dir", "", "where to make temporary data directories (default: the system's place for them)")
-	fs.StringVar(&o.part, "part", "all", "what to run: all, speed, scale, check")
+	fs.StringVar(&o.part, "part", "all", "what to run: all, speed, authorize, scale, check")
 	fs.StringVar(&ops, "op", "", "operations to measure or to profile, with commas, or all (default: the hot path; for a profile Encrypt): "+operationNames())
 	fs.DurationVar(&o.duration, "duration", 2*time.Second, "length of one sample")
 	fs.IntVar(&o.pairs, "pairs", 5, "pairs of samples, yardstick and keyturn")
@@ -98,8 +99,8 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	switch {
 	case fs.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
-	case !slices.Contains([]string{"all", "speed", "scale", "check"}, o.part):
-		return o, fmt.Errorf("-part %q is none of all, speed, scale, check", o.part)
+	case !slices.Contains([]string{"all", "speed", "authorize", "scale", "check"}, o.part):
+		return o, fmt.Errorf("-part %q is none of all, speed, authorize, scale, check", o.part)
 	case o.duration <= 0 || o.duration > maxDuration:
 		return o, fmt.Errorf("-duration must be more than 0 and at most %v", maxDuration)
 	case o.pairs < 1 || o.conns < 1 || o.conns > 1024:
@@ -141,7 +142,7 @@ func bench(ctx context.Context, o options, out io.Writer) (err error) {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, options, io.Writer) error
-	}{{"speed", speed}, {"scale", scale}, {"check", checkKeys}} {
+	}{{"speed", speed}, {"authorize", authorization}, {"scale", scale}, {"check", checkKeys}} {
 		if o.part != "all" && o.part != part.name {
 			continue
 		}

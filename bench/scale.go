@@ -107,7 +107,7 @@ func scaleOf(ctx context.Context, o options, n, auditBytes int) (r row, made tim
 }
 
 func fillDir(ctx context.Context, dir string, n, auditBytes int) error {
-	l, err := openLocal(ctx, dir)
+	l, err := openLocal(ctx, dir, nil)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func fillDir(ctx context.Context, dir string, n, auditBytes int) error {
 
 // measureTick returns the time of a tick that finds nothing due, in microseconds, on a store opened anew.
 func measureTick(ctx context.Context, dir string, each time.Duration) (float64, error) {
-	l, err := openLocal(ctx, dir)
+	l, err := openLocal(ctx, dir, nil)
 	if err != nil {
 		return 0, err
 	}
