@@ -8,14 +8,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/keyturn/keyturn/internal/service"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/service"
 )
 
 func TestReplySize(t *testing.T) {
