@@ -13,12 +13,19 @@ import (
 // Authorize decides on a target by its key policy, by grants, and by what IAM says of the caller, as "Authorization in AWS KMS" of the AWS
 // KMS developer guide has it. It is a service.Config.Authorize.
 func (k *KMS) Authorize(a *service.Authorization) error {
-	d, err := k.decide(a, nil)
-	if err != nil || d.Allowed {
+	used := &aside{}
+	d, err := k.decide(a, used)
+	if err != nil {
 		return err
 	}
+	if d.Allowed {
+		if d.By == authz.Grant {
+			a.ByGrant = used.grant.ID
+		}
+		return nil
+	}
 	if a.Tx.Failed() == nil { // the reasons, which cost calls nothing that are allowed
-		again, err := k.decide(a, &aside{})
+		again, err := k.decide(a, &aside{reasons: true})
 		if err != nil {
 			return err
 		}
@@ -33,11 +40,12 @@ func (k *KMS) Authorize(a *service.Authorization) error {
 
 // aside is what explanations want to know beside a decision.
 type aside struct {
+	reasons bool
 	watch func(*authz.Question) // sees, and may change, the question before it is decided; nil for nothing
 	grant *record.Grant         // set: the grant that was found
 }
 
-// decide decides a question. Beside it come reasons, if more is not nil.
+// decide decides a question. Beside it comes what more asks for.
 func (k *KMS) decide(a *service.Authorization, more *aside) (authz.Decision, error) {
 	if a.Target.Account != a.Tx.Call.Caller.Account && !k.abroad[a.Target.Action] {
 		return authz.Decision{By: authz.ResourcePolicy, CrossAccount: true}, nil // whatever a key policy says
@@ -51,17 +59,13 @@ func (k *KMS) decide(a *service.Authorization, more *aside) (authz.Decision, err
 		}
 		q.OnResource, q.Grant = p, func() (bool, error) {
 			g, err := k.granted(a)
-			if more != nil {
-				more.grant = g
-			}
+			more.grant = g
 			return g != nil, err
 		}
 	}
-	if more != nil {
-		q.Reasons = true
-		if more.watch != nil {
-			more.watch(q)
-		}
+	q.Reasons = more.reasons
+	if more.watch != nil {
+		more.watch(q)
 	}
 	return authz.Decide(q)
 }

@@ -95,7 +95,7 @@ type judgement struct {
 func (j *judgement) decide(lenient bool) (*finding, error) {
 	target := j.target
 	a := service.Suppose(j.tx, j.caller, &target, j.cond, j.context)
-	more := &aside{}
+	more := &aside{reasons: true}
 	more.watch = func(q *authz.Question) {
 		value, grant := q.Value, q.Grant
 		q.Value = func(key string) ([]string, bool) {

@@ -3,6 +3,8 @@ package kms_test
 import (
 	"testing"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/authz"
 	"github.com/keyturn/keyturn/internal/record"
@@ -99,5 +101,43 @@ func TestPinnedPrincipals(t *testing.T) {
 	}
 	if code := encrypt("AIDAOLD", put); code != "AccessDeniedException" {
 		t.Errorf("the old one: %q", code)
+	}
+}
+
+// TestGrantInTheRecord uses a key by grants: the audit records say by which. What a policy allows anyway is not put down to one.
+func TestGrantInTheRecord(t *testing.T) {
+	b := testBench(t)
+	who := service.NewCaller(service.Caller{Account: account, ARN: ann, Type: "IAMUser", PrincipalID: "AIDAANN", UserName: "ann", Identity: &authz.Identity{}})
+	from, _ := b.newKey(t, &api.CreateKeyRequest{})
+	to, _ := b.newKey(t, &api.CreateKeyRequest{})
+	one, _ := b.grant(t, &api.CreateGrantRequest{KeyId: str(from), GranteePrincipal: str(ann), Operations: []api.GrantOperation{"ReEncryptFrom"}})
+	two, _ := b.grant(t, &api.CreateGrantRequest{KeyId: str(to), GranteePrincipal: str(ann), Operations: []api.GrantOperation{"ReEncryptTo"}})
+	enc := must[api.EncryptResponse](t, b, "Encrypt", &api.EncryptRequest{KeyId: str(from), Plaintext: []byte("x")})
+	if _, err := b.as(t, who, "kms.ReEncrypt", &api.ReEncryptRequest{CiphertextBlob: enc.CiphertextBlob, DestinationKeyId: str(to)}); err != nil {
+		t.Fatal(err)
+	}
+	var ids [][]string
+	for line, err := range b.sink.Since(1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r struct {
+			EventName string `json:"eventName"`
+			Extra     struct {
+				GrantIDs []string `json:"grantIds"`
+			} `json:"additionalEventData"`
+		}
+		if err := json.Unmarshal(line.JSON, &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.EventName == "Encrypt" && r.Extra.GrantIDs != nil {
+			t.Errorf("what the root user may do anyway is put down to %v", r.Extra.GrantIDs)
+		}
+		if r.EventName == "ReEncrypt" {
+			ids = append(ids, r.Extra.GrantIDs)
+		}
+	}
+	if len(ids) != 1 || len(ids[0]) != 2 || ids[0][0] != one || ids[0][1] != two {
+		t.Errorf("the record names %v, want %s and %s", ids, one, two)
 	}
 }

@@ -23,6 +23,7 @@ func (p *Pipeline) admit(tx *Tx, op *Op, targets []Target, of values, q any) err
 }
 
 func (p *Pipeline) allow(tx *Tx, op *Op, targets []Target, of values, q any) error {
+	var grants []string // that allow it
 	for i := range targets {
 		t := &targets[i]
 		if !slices.Contains(op.Actions, t.Action) {
@@ -41,6 +42,12 @@ func (p *Pipeline) allow(tx *Tx, op *Op, targets []Target, of values, q any) err
 			a.record()
 			return err
 		}
+		if a.ByGrant != "" && !slices.Contains(grants, a.ByGrant) {
+			grants = append(grants, a.ByGrant)
+		}
+	}
+	if len(grants) > 0 {
+		tx.Additional().StrList("grantIds", grants)
 	}
 	return nil
 }
@@ -53,6 +60,8 @@ type Authorization struct {
 	// Refused is for the authorizer to set when it refuses: what decided, as far as the caller's own account may know it. The audit
 	// record of the call has it. Nil: nothing is told.
 	Refused *authz.Told
+	// ByGrant is for the authorizer to set when it allows by a grant: its ID, which the audit record of the call has.
+	ByGrant string
 
 	values  values
 	request any // what values asks
