@@ -114,6 +114,10 @@ func stored(t *testing.T) []Record {
 			Owner: owner, KeyID: id, ID: strings.Repeat("56", 32), Created: when, Issuer: owner.Account, Grantee: "arn:aws:iam::111122223333:role/r",
 			GranteeID: "AROAEXAMPLE", Retiring: "arn:aws:iam::111122223333:user/u", RetiringID: "AIDAEXAMPLE", Operations: []string{"Encrypt"},
 		},
+		&Role{
+			Principal: samplePrincipal("AROAPINNED", "trusting"), Trust: `{"AWS":"AIDAEXAMPLE"}`, MaxSeconds: 43200,
+			Pins: []Pin{{"arn:aws:iam::111122223333:user/u", "AIDAEXAMPLE"}},
+		},
 	}
 }
 
