@@ -177,9 +177,9 @@ func TestOIDCProviderInvalid(t *testing.T) {
 		"arn:aws:iam::111122223333:oidc-provider/example.com/":    api.NoSuchEntity,
 		"arn:aws:iam::111122223333:oidc-provider/Example.com":     api.NoSuchEntity,
 		"arn:aws:iam::444455556666:oidc-provider/example.com":     api.NoSuchEntity,
-		"arn:aws-cn:iam::111122223333:oidc-provider/example.com":  api.ValidationException,
-		"arn:aws:iam::111122223333:saml-provider/example.com":     api.ValidationException,
-		"arn:aws:sts::111122223333:oidc-provider/example.com":     api.ValidationException,
+		"arn:aws-cn:iam::111122223333:oidc-provider/example.com":  api.InvalidInput,
+		"arn:aws:iam::111122223333:saml-provider/example.com":     api.InvalidInput,
+		"arn:aws:sts::111122223333:oidc-provider/example.com":     api.InvalidInput,
 		"arn:aws:iam::111122223333:oidc-provider/https://example": api.NoSuchEntity,
 	} {
 		h.refused(arn, "GetOpenIDConnectProvider", &api.GetOpenIDConnectProviderRequest{OpenIDConnectProviderArn: api.Some(arn)}, code, "")
