@@ -6,6 +6,8 @@ Each client must have called every operation that it knows with success and with
 key spec and algorithm that it knows. An operation that the server does not have must have been refused as unsupported, and never
 succeeded. What a client does not know yet, and what it knows more than the server's own model, is listed: a server must not fall
 behind its clients unnoticed.
+
+IAM and STS are judged alike where a client was watched calling them, but for what it knows more than the server: that is most of IAM.
 """
 
 import json
@@ -16,6 +18,9 @@ from operations import BUILT
 
 HERE = pathlib.Path(__file__).parent
 MODEL = json.loads((HERE.parent / "api/kms.model.json").read_text())
+
+# Users have no passwords here, so that these only ever say that there is none.
+NEVER = {"GetLoginProfile", "DeleteLoginProfile"}
 
 
 def judge(notes):
@@ -34,6 +39,8 @@ def judge(notes):
                 wrong.append(f"{operation} never succeeded")
             if not errors & results.keys():
                 wrong.append(f"{operation} was never refused with an error of its own")
+    for service, others in notes.get("others", {}).items():
+        wrong += judge_other(service, others)
     for name, values in notes["enumerations"].items():
         used, here = set(notes["values"].get(name, [])), set(MODEL["shapes"][name]["enum"])
         wrong += [f"{name} {value} was never used" for value in sorted(here & set(values) - used)]
@@ -48,6 +55,20 @@ def judge(notes):
         more |= set(described.get("members", [])) - set(MODEL["shapes"][here["input"]]["members"])
         known += [f"knows {name} of {operation}, which the server's model has not" for name in sorted(more)]
     return wrong, known
+
+
+def judge_other(service, notes):
+    """Returns what is wrong with the calls of IAM or STS. Some operations have no errors of their own, or none that can be provoked."""
+    wrong = []
+    model = json.loads((HERE.parent / f"api/{service}.model.json").read_text())
+    for operation, described in model["operations"].items():
+        results = notes["results"].get(operation, {})
+        errors = {*described["errors"], *notes["operations"].get(operation, {"errors": []})["errors"]}
+        if "success" not in results and operation not in NEVER:
+            wrong.append(f"{service}:{operation} never succeeded")
+        if errors - {"ServiceFailure", "RegionDisabledException"} and not errors & results.keys():
+            wrong.append(f"{service}:{operation} was never refused with an error of its own")
+    return wrong
 
 
 def main(paths):

@@ -1,12 +1,16 @@
 """What the Python tests share: the two servers, clients for them, and the clock that keyturn dev lets a test turn."""
 
+import base64
 import contextlib
 import datetime
 import functools
+import hashlib
+import hmac
 import json
 import os
 import pathlib
 import secrets
+import struct
 import urllib.error
 import urllib.request
 
@@ -54,6 +58,11 @@ class Caller:
         self.credentials = credentials
         self.account = account
 
+    def signed_in(self, credentials):
+        """Whoever an access key or session, as IAM and STS answer them, belongs to."""
+        signed = Credentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials.get("SessionToken"))
+        return Caller(self.endpoint, signed, self.account)
+
     def client(self, service="kms", region=REGION, **config):
         """A client that does not retry, so that no failure is smoothed over."""
         config.setdefault("retries", {"total_max_attempts": 1})
@@ -63,6 +72,7 @@ class Caller:
             region_name=region,
             aws_access_key_id=self.credentials.access_key,
             aws_secret_access_key=self.credentials.secret_key,
+            aws_session_token=self.credentials.token,
             config=Config(**config),
         )
         calls.watch(client)
@@ -91,6 +101,9 @@ class Caller:
 
     def now(self):
         return self.advance(0)
+
+    def iam_arn(self, resource):
+        return f"arn:aws:iam::{self.account}:{resource}"
 
     def arn(self, resource, region=REGION):
         return f"arn:aws:kms:{region}:{self.account}:{resource}"
@@ -134,6 +147,39 @@ def refused(code, message=None, modelled=True):
         assert error["Message"] == message
     assert type(caught.value).__name__ == (code if modelled else "ClientError")
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+@contextlib.contextmanager
+def refused_as(client, code):
+    """Expects an error of IAM or STS: the code, with the class and the HTTP status that boto3 has for it, or those of errors of all services."""
+    modelled = {shape.error_code: shape for shape in client.meta.service_model.error_shapes}
+    with pytest.raises(ClientError) as caught:
+        yield caught
+    assert caught.value.response["Error"]["Code"] == code, caught.value
+    assert caught.value.response["Error"]["Message"]
+    status = caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
+    if code in modelled:
+        assert type(caught.value).__name__ == modelled[code].name
+        assert status == modelled[code].metadata["error"]["httpStatusCode"]
+    else:
+        assert status == {"ValidationError": 400, "InvalidAction": 400, "AccessDenied": 403, "InvalidClientTokenId": 403, "ExpiredToken": 403}[code]
+
+
+def allow(action, resource="*", **more):
+    """An IAM policy with one statement."""
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": resource, **more}]})
+
+
+def trust(principal, action="sts:AssumeRole", **more):
+    """The trust policy of a role."""
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": principal, "Action": action, **more}]})
+
+
+def totp(seed, step):
+    """The code of RFC 6238 for a time step of 30 seconds; seed is base32 text."""
+    digest = hmac.new(base64.b32decode(seed), struct.pack(">Q", step), hashlib.sha1).digest()
+    offset = digest[-1] & 15
+    return f"{(struct.unpack('>I', digest[offset:offset + 4])[0] & 0x7FFFFFFF) % 1_000_000:06d}"
 
 
 def new_key(kms, **params):

@@ -2,32 +2,15 @@
 that it makes are verified by the trusting server, too."""
 
 import base64
-import hashlib
-import hmac
 import json
 import os
-import struct
 import subprocess
 import time
 
 import pytest
 
 from awscli_command import Refused
-
-
-def allow(action, resource="*", **more):
-    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": resource, **more}]})
-
-
-def trust(principal, **more):
-    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", **more}]})
-
-
-def totp(seed, step):
-    """The code of RFC 6238 for a time step of 30 seconds; seed is base32 text."""
-    digest = hmac.new(base64.b32decode(seed), struct.pack(">Q", step), hashlib.sha1).digest()
-    offset = digest[-1] & 15
-    return f"{(struct.unpack('>I', digest[offset:offset + 4])[0] & 0x7FFFFFFF) % 1_000_000:06d}"
+from support import allow, totp, trust
 
 
 def refused(code, call):

@@ -12,5 +12,6 @@ import './regions.mjs';
 import './recipient.mjs';
 import './keystores.mjs';
 import './usage.mjs';
+import './iam.mjs';
 
 after(save);

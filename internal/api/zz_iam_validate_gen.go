@@ -35,7 +35,7 @@ var (
 	ruleIamSerialNumberType           = rule{min: Some[int64](9), max: Some[int64](256), pattern: "[\\w+=/:,.@-]+", re: regexp.MustCompile("^(?:[\\w+=/:,.@-]+)$")}
 	ruleAuthenticationCodeType        = rule{min: Some[int64](6), max: Some[int64](6), pattern: "[\\d]+", re: regexp.MustCompile("^(?:[\\d]+)$")}
 	ruleContextKeyNameType            = rule{min: Some[int64](5), max: Some[int64](256)}
-	ruleIamMarkerType                 = rule{min: Some[int64](1), max: Some[int64](2048), pattern: "[\\u0020-\\u00FF]+", re: regexp.MustCompile("^(?:[\\x{0020}-\\x{00FF}]+)$")}
+	ruleIamMarkerType                 = rule{min: Some[int64](1), max: Some[int64](1024), pattern: "[\\u0020-\\u00FF]+", re: regexp.MustCompile("^(?:[\\x{0020}-\\x{00FF}]+)$")}
 	ruleMaxItemsType                  = rule{min: Some[int64](1), max: Some[int64](1000)}
 	rulePathPrefixType                = rule{min: Some[int64](1), max: Some[int64](512), pattern: "\\u002F[\\u0021-\\u007F]*", re: regexp.MustCompile("^(?:\\x{002F}[\\x{0021}-\\x{007F}]*)$")}
 	ruleOrganizationPolicyListType    = rule{max: Some[int64](7)}

@@ -46,10 +46,14 @@ func removeAlias(tx *service.Tx) error {
 		return err
 	}
 	old, err := lookup[*record.AccountAlias](tx, record.AccountAliasStoreKey(entries[0].Key[len(prefix):]))
-	if err == nil && old != nil {
-		tx.Delete(old)
+	if err != nil {
+		return err
 	}
-	return err
+	if old == nil { // another request has just put another alias in its place, which neither the counter nor a record would tell
+		return api.Errorf(api.ConcurrentModification, "The account's alias is being changed by another request. Submit your request again.")
+	}
+	tx.Delete(old)
+	return nil
 }
 
 func deleteAccountAlias() *service.Op {

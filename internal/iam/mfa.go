@@ -30,7 +30,7 @@ func (s *IAM) mfaOperations() []*service.Op {
 }
 
 func noSuchDevice(serialNumber string) *api.Error {
-	return api.Errorf(api.NoSuchEntity, "VirtualMFADevice with serial number %s doesn't exist.", serialNumber)
+	return api.Errorf(api.NoSuchEntity, "MFA Device with serial number %s does not exist.", serialNumber)
 }
 
 // deviceARN is what an action on a device is asked for on. A serial number need not be an ARN.
@@ -156,7 +156,7 @@ func (s *IAM) newDevice(tx *service.Tx, q *api.CreateVirtualMFADeviceRequest) (*
 		return nil, err
 	}
 	if old != nil {
-		return nil, api.Errorf(api.EntityAlreadyExists, "MFADevice entity at the same path and name already exists.")
+		return nil, api.Errorf(api.EntityAlreadyExists, "MFA device already exists.")
 	}
 	n, err := tx.Counter(record.DeviceCounter(d.Account))
 	if err != nil {

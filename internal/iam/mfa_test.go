@@ -158,7 +158,7 @@ func TestMFADevice(t *testing.T) {
 		t.Error("two devices have one secret")
 	}
 	for _, name := range []string{"Phone", "phone"} {
-		b.refuses(name, "CreateVirtualMFADevice", mfaNamed(name), api.EntityAlreadyExists, "MFADevice entity at the same path and name already exists.")
+		b.refuses(name, "CreateVirtualMFADevice", mfaNamed(name), api.EntityAlreadyExists, "MFA device already exists.")
 	}
 	ofAnn := &api.DeactivateMFADeviceRequest{UserName: api.Some("ann"), SerialNumber: api.Some(serial)}
 	b.refuses("not enabled yet", "DeactivateMFADevice", ofAnn, api.NoSuchEntity, "MFA Device invalid for user.")
@@ -201,7 +201,7 @@ func TestMFADevice(t *testing.T) {
 	mfaMust[service.None](b, "DeactivateMFADevice", &api.DeactivateMFADeviceRequest{UserName: api.Some("bob"), SerialNumber: api.Some(serial)})
 	mfaMust[service.None](b, "DeleteVirtualMFADevice", &api.DeleteVirtualMFADeviceRequest{SerialNumber: api.Some(serial)})
 	mfaMust[service.None](b, "DeleteUser", &api.DeleteUserRequest{UserName: api.Some("ann")})
-	b.refuses("it is gone", "DeleteVirtualMFADevice", &api.DeleteVirtualMFADeviceRequest{SerialNumber: api.Some(serial)}, api.NoSuchEntity, "VirtualMFADevice with serial number "+serial+" doesn't exist.")
+	b.refuses("it is gone", "DeleteVirtualMFADevice", &api.DeleteVirtualMFADeviceRequest{SerialNumber: api.Some(serial)}, api.NoSuchEntity, "MFA Device with serial number "+serial+" does not exist.")
 	b.device(mfaNamed("phone"))
 }
 
@@ -214,7 +214,7 @@ func TestMFADeviceMissing(t *testing.T) {
 		"GAHT12345678", d.SerialNumber.V + "x", strings.Replace(d.SerialNumber.V, "mfa/phone", "mfa/Phone", 1), strings.Replace(d.SerialNumber.V, "mfa/", "mfa/path/", 1),
 		strings.Replace(d.SerialNumber.V, ":mfa", ":user", 1), strings.Replace(d.SerialNumber.V, mfaAccount, "999988887777", 1), strings.Replace(d.SerialNumber.V, "arn:aws:", "arn:aws-cn:", 1),
 	} {
-		missing := "VirtualMFADevice with serial number " + serial + " doesn't exist."
+		missing := "MFA Device with serial number " + serial + " does not exist."
 		s := api.Some(serial)
 		for op, req := range map[string]api.Request{
 			"DeleteVirtualMFADevice": &api.DeleteVirtualMFADeviceRequest{SerialNumber: s},

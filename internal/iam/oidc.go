@@ -50,7 +50,7 @@ func oidcURLRune(r rune) bool {
 func oidcARN(tx *service.Tx, arn string) (url string, missing error, err error) {
 	p, ok := identity.ParseARN(arn)
 	if !ok || p.Service != "iam" || p.Kind != "oidc-provider" || p.Partition != partition(tx) {
-		return "", nil, invalid("Invalid ARN: %s", arn)
+		return "", nil, api.Errorf(api.InvalidInput, "Invalid ARN: %s", arn)
 	}
 	missing = api.Errorf(api.NoSuchEntity, "OpenIDConnect Provider not found for arn %s", arn)
 	if p.Account != account(tx) {

@@ -37,6 +37,9 @@ func (s *IAM) updateThumbprints() *service.Op {
 		func(q *request) string { return q.OpenIDConnectProviderArn.V },
 		func(q *request, p *audit.Params) { p.StrList("thumbprintList", q.ThumbprintList) },
 		func(p *record.OIDCProvider, q *request) (err error) {
+			if len(q.ThumbprintList) == 0 { // only a new provider can have none
+				return api.Errorf(api.InvalidInput, "Thumbprint list must contain at least one entry.")
+			}
 			p.Thumbprints, err = thumbprints(q.ThumbprintList)
 			return err
 		},

@@ -101,11 +101,14 @@ func TestOIDCProvider(t *testing.T) {
 		h.ok("AddClientIDToOpenIDConnectProvider", &api.AddClientIDToOpenIDConnectProviderRequest{OpenIDConnectProviderArn: arn, ClientID: api.Some("c")})
 		h.ok("RemoveClientIDFromOpenIDConnectProvider", &api.RemoveClientIDFromOpenIDConnectProviderRequest{OpenIDConnectProviderArn: arn, ClientID: api.Some("a")})
 	}
-	h.ok("UpdateOpenIDConnectProviderThumbprint", &api.UpdateOpenIDConnectProviderThumbprintRequest{OpenIDConnectProviderArn: arn, ThumbprintList: []string{}})
+	digest := strings.Repeat("cd", 20)
+	h.ok("UpdateOpenIDConnectProviderThumbprint", &api.UpdateOpenIDConnectProviderThumbprintRequest{OpenIDConnectProviderArn: arn, ThumbprintList: []string{digest}})
+	h.refused("no thumbprint", "UpdateOpenIDConnectProviderThumbprint", &api.UpdateOpenIDConnectProviderThumbprintRequest{OpenIDConnectProviderArn: arn, ThumbprintList: []string{}},
+		api.InvalidInput, "Thumbprint list must contain at least one entry.")
 	h.ok("TagOpenIDConnectProvider", &api.TagOpenIDConnectProviderRequest{OpenIDConnectProviderArn: arn, Tags: []api.IamTag{
 		{Key: api.Some("team"), Value: api.Some("red")}, {Key: api.Some("Cost"), Value: api.Some("1")}}})
 	p := h.get(arn)
-	if p.Url.V != "gitlab.example.com:8443/realms/A_b/" || fmt.Sprint(p.ClientIDList) != "[b c]" || len(p.ThumbprintList) != 0 || len(p.Tags) != 2 || p.Tags[0].Value.V != "red" {
+	if p.Url.V != "gitlab.example.com:8443/realms/A_b/" || fmt.Sprint(p.ClientIDList) != "[b c]" || fmt.Sprint(p.ThumbprintList) != "["+digest+"]" || len(p.Tags) != 2 || p.Tags[0].Value.V != "red" {
 		t.Errorf("provider %+v", p)
 	}
 	list := h.ok("ListOpenIDConnectProviderTags", &api.ListOpenIDConnectProviderTagsRequest{OpenIDConnectProviderArn: arn, MaxItems: api.Some[int64](1)}).(*api.ListOpenIDConnectProviderTagsResponse)
@@ -174,9 +177,9 @@ func TestOIDCProviderInvalid(t *testing.T) {
 		"arn:aws:iam::111122223333:oidc-provider/example.com/":    api.NoSuchEntity,
 		"arn:aws:iam::111122223333:oidc-provider/Example.com":     api.NoSuchEntity,
 		"arn:aws:iam::444455556666:oidc-provider/example.com":     api.NoSuchEntity,
-		"arn:aws-cn:iam::111122223333:oidc-provider/example.com":  api.ValidationException,
-		"arn:aws:iam::111122223333:saml-provider/example.com":     api.ValidationException,
-		"arn:aws:sts::111122223333:oidc-provider/example.com":     api.ValidationException,
+		"arn:aws-cn:iam::111122223333:oidc-provider/example.com":  api.InvalidInput,
+		"arn:aws:iam::111122223333:saml-provider/example.com":     api.InvalidInput,
+		"arn:aws:sts::111122223333:oidc-provider/example.com":     api.InvalidInput,
 		"arn:aws:iam::111122223333:oidc-provider/https://example": api.NoSuchEntity,
 	} {
 		h.refused(arn, "GetOpenIDConnectProvider", &api.GetOpenIDConnectProviderRequest{OpenIDConnectProviderArn: api.Some(arn)}, code, "")

@@ -10,7 +10,8 @@ import (
 )
 
 // A marker is base64url of "1/LIST/POSITION": the list it belongs to and the last item of the page before. It is only a position within
-// what the caller may list anyway, and so needs no protection.
+// what the caller may list anyway, and so needs no protection. Positions have paths in them: the model allows markers of 1024 characters, where
+// AWS has 320, so that the longest path with the longest name fits.
 
 // paging is what lists answer beside their items.
 type paging struct {

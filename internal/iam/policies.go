@@ -35,10 +35,12 @@ func awsPolicy(m *identity.Managed) *record.ManagedPolicy {
 func parsePolicyARN(tx *service.Tx, arn string) (identity.Parsed, error) {
 	p, ok := identity.ParseARN(arn)
 	if !ok || p.Service != "iam" || p.Kind != "policy" || p.Partition != partition(tx) {
-		return p, invalid("ARN %s is not valid.", arn)
+		return p, invalidARN(arn)
 	}
 	return p, nil
 }
+
+func invalidARN(arn string) error { return api.Errorf(api.InvalidInput, "ARN %s is not valid.", arn) }
 
 func noPolicy(arn string) error { return api.Errorf(api.NoSuchEntity, "Policy %s was not found.", arn) }
 

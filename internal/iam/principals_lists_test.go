@@ -30,6 +30,34 @@ func (b *principalsBench) policyNames(q api.ListPoliciesRequest, size int64) (na
 	}
 }
 
+// TestMarkersOfLongPaths: what a page ends with can be named in the next request, however long its path and name are.
+func TestMarkersOfLongPaths(t *testing.T) {
+	b := newPrincipalsBench(t)
+	path := "/" + strings.Repeat("p", 510) + "/"
+	name := func(i, length int) api.Opt[string] { return api.Some(fmt.Sprint(i) + strings.Repeat("n", length-1)) }
+	for i := range 3 {
+		b.run("CreateUser", &api.CreateUserRequest{UserName: name(i, 64), Path: api.Some(path)})
+		b.run("CreatePolicy", &api.CreatePolicyRequest{PolicyName: name(i, 128), Path: api.Some(path), PolicyDocument: api.Some(principalsAllow)})
+		b.run("AttachUserPolicy", &api.AttachUserPolicyRequest{UserName: name(i, 64), PolicyArn: api.Some("arn:aws:iam::aws:policy/IAMFullAccess")})
+	}
+	if names, pages := b.policyNames(api.ListPoliciesRequest{Scope: api.Some(api.PolicyScopeTypeLocal)}, 1); len(names) != 3 || pages != 3 {
+		t.Errorf("policies %d on %d pages", len(names), pages)
+	}
+	one := api.Some[int64](1)
+	var users, entities api.Opt[string]
+	for i := range 3 {
+		list := principalsGet[api.ListUsersResponse](b, "ListUsers", &api.ListUsersRequest{MaxItems: one, Marker: users})
+		if users = list.Marker; len(list.Users) != 1 || list.Users[0].UserName != name(i, 64) {
+			t.Errorf("users on page %d: %+v", i, list.Users)
+		}
+		used := principalsGet[api.ListEntitiesForPolicyResponse](b, "ListEntitiesForPolicy",
+			&api.ListEntitiesForPolicyRequest{PolicyArn: api.Some("arn:aws:iam::aws:policy/IAMFullAccess"), MaxItems: one, Marker: entities})
+		if entities = used.Marker; len(used.PolicyUsers) != 1 {
+			t.Errorf("entities on page %d: %+v", i, used.PolicyUsers)
+		}
+	}
+}
+
 func TestListPolicies(t *testing.T) {
 	b := newPrincipalsBench(t)
 	b.user("u")

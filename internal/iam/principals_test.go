@@ -104,8 +104,8 @@ func TestAttachedPolicies(t *testing.T) {
 		api.NoSuchEntity, "Policy arn:aws:iam::111122223333:policy/pathed does not exist or is not attachable.")
 	b.refused("AttachGroupPolicy", &api.AttachGroupPolicyRequest{GroupName: g, PolicyArn: api.Some("arn:aws:iam::999999999999:policy/p1")},
 		api.NoSuchEntity, "Policy arn:aws:iam::999999999999:policy/p1 does not exist or is not attachable.")
-	b.refused("AttachUserPolicy", &api.AttachUserPolicyRequest{UserName: u, PolicyArn: api.Some("longpolicynamebutnoarn")}, api.ValidationException, "ARN longpolicynamebutnoarn is not valid.")
-	b.refused("DetachUserPolicy", &api.DetachUserPolicyRequest{UserName: u, PolicyArn: api.Some("longpolicynamebutnoarn")}, api.ValidationException, "ARN longpolicynamebutnoarn is not valid.")
+	b.refused("AttachUserPolicy", &api.AttachUserPolicyRequest{UserName: u, PolicyArn: api.Some("longpolicynamebutnoarn")}, api.InvalidInput, "ARN longpolicynamebutnoarn is not valid.")
+	b.refused("DetachUserPolicy", &api.DetachUserPolicyRequest{UserName: u, PolicyArn: api.Some("longpolicynamebutnoarn")}, api.InvalidInput, "ARN longpolicynamebutnoarn is not valid.")
 	b.refused("DetachGroupPolicy", &api.DetachGroupPolicyRequest{GroupName: g, PolicyArn: arns[1]}, api.NoSuchEntity, "Policy "+arns[1].V+" was not found.")
 	b.refused("DeletePolicy", &api.DeletePolicyRequest{PolicyArn: pathed.Arn}, api.DeleteConflict, "Cannot delete a policy attached to entities.")
 	b.refused("DeleteUser", &api.DeleteUserRequest{UserName: u}, api.DeleteConflict, "Cannot delete entity, must detach all policies first.")
@@ -201,7 +201,7 @@ func TestManagedPolicies(t *testing.T) {
 	b.refused("CreatePolicy", &api.CreatePolicyRequest{PolicyName: api.Some("q"), PolicyDocument: api.Some(padded(6145))}, api.LimitExceeded, "Cannot exceed quota for PolicySize: 6144")
 	b.refused("CreatePolicy", &api.CreatePolicyRequest{PolicyName: api.Some("q"), PolicyDocument: api.Some(principalsAllow), Tags: append(tags, tags[0])}, api.InvalidInput, "Duplicate tag keys found.")
 	b.refused("GetPolicy", &api.GetPolicyRequest{PolicyArn: api.Some("arn:aws:iam::111122223333:policy/P")}, api.NoSuchEntity, "Policy arn:aws:iam::111122223333:policy/P was not found.")
-	b.refused("GetPolicy", &api.GetPolicyRequest{PolicyArn: api.Some("arn:aws:iam::111122223333:role/a/b/P")}, api.ValidationException, "ARN arn:aws:iam::111122223333:role/a/b/P is not valid.")
+	b.refused("GetPolicy", &api.GetPolicyRequest{PolicyArn: api.Some("arn:aws:iam::111122223333:role/a/b/P")}, api.InvalidInput, "ARN arn:aws:iam::111122223333:role/a/b/P is not valid.")
 
 	version := func(def bool) string {
 		t.Helper()

@@ -170,7 +170,11 @@ func (s *IAM) getRole() *service.Op {
 				return nil, err
 			}
 			answer, err := wholeRole(tx, r)
-			return &api.GetRoleResponse{Role: answer}, err
+			if err != nil {
+				return nil, err
+			}
+			answer.RoleLastUsed = &api.RoleLastUsed{} // which is not kept; clients expect the member to be there
+			return &api.GetRoleResponse{Role: answer}, nil
 		},
 	}.Op("iam")
 }

@@ -30,6 +30,9 @@ func TestRoles(t *testing.T) {
 	if err != nil || document != rolesTrustAccount || strings.ContainsAny(r.AssumeRolePolicyDocument.V, `{" `) {
 		t.Errorf("the trust policy comes back as %s", r.AssumeRolePolicyDocument.V)
 	}
+	if r.RoleLastUsed == nil || made.RoleLastUsed != nil || r.PermissionsBoundary.PermissionsBoundaryType.V != "Policy" {
+		t.Errorf("role %+v", r)
+	}
 	if r.MaxSessionDuration.V != 7200 || r.Description.V != "deploys" || r.PermissionsBoundary.PermissionsBoundaryArn.V != boundary || len(r.Tags) != 1 {
 		t.Errorf("got %+v", r)
 	}
@@ -321,7 +324,7 @@ func TestRolePolicies(t *testing.T) {
 	h.refused("LimitExceeded: Cannot exceed quota for PoliciesPerRole: 10", attach(arns[9]))
 	h.refused("NoSuchEntity: Policy arn:aws:iam::"+rolesAccount+":policy/none does not exist or is not attachable.", attach("arn:aws:iam::"+rolesAccount+":policy/none"))
 	h.refused("NoSuchEntity: ", attach("arn:aws:iam::"+rolesOther+":policy/p0"))
-	h.refused("ValidationException: ARN arn:aws:iam::"+rolesAccount+":role/r is not valid.", attach("arn:aws:iam::"+rolesAccount+":role/r"))
+	h.refused("InvalidInput: ARN arn:aws:iam::"+rolesAccount+":role/r is not valid.", attach("arn:aws:iam::"+rolesAccount+":role/r"))
 	page := h.must(&api.ListAttachedRolePoliciesRequest{RoleName: api.Some("r"), MaxItems: api.Some(int64(1))}).(*api.ListAttachedRolePoliciesResponse)
 	if len(page.AttachedPolicies) != 1 || page.AttachedPolicies[0].PolicyName.V != "IAMReadOnlyAccess" || !page.IsTruncated.V {
 		t.Errorf("attached: %+v", page)
@@ -349,7 +352,7 @@ func TestRolesInChina(t *testing.T) {
 		t.Errorf("made %s with %s", made.Arn.V, document)
 	}
 	h.must(&api.AttachRolePolicyRequest{RoleName: api.Some("r"), PolicyArn: api.Some("arn:aws-cn:iam::aws:policy/IAMReadOnlyAccess")})
-	h.refused("ValidationException: ARN arn:aws:iam::aws:policy/IAMReadOnlyAccess is not valid.", &api.AttachRolePolicyRequest{RoleName: api.Some("r"), PolicyArn: api.Some("arn:aws:iam::aws:policy/IAMReadOnlyAccess")})
+	h.refused("InvalidInput: ARN arn:aws:iam::aws:policy/IAMReadOnlyAccess is not valid.", &api.AttachRolePolicyRequest{RoleName: api.Some("r"), PolicyArn: api.Some("arn:aws:iam::aws:policy/IAMReadOnlyAccess")})
 	list := h.must(&api.ListAttachedRolePoliciesRequest{RoleName: api.Some("r")}).(*api.ListAttachedRolePoliciesResponse).AttachedPolicies
 	if len(list) != 1 || list[0].PolicyArn.V != "arn:aws-cn:iam::aws:policy/IAMReadOnlyAccess" {
 		t.Errorf("attached: %+v", list)

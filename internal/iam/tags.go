@@ -31,7 +31,7 @@ func addTags(have []record.Tag, add []api.IamTag) ([]record.Tag, error) {
 		}
 	}
 	if len(tags) > tagsPerThing {
-		return nil, tooMany("TagsPerResource", tagsPerThing)
+		return nil, api.Errorf(api.LimitExceeded, "The number of tags has reached the maximum limit.")
 	}
 	return tags, nil
 }

@@ -27,12 +27,15 @@ func userAnswer(tx *service.Tx, u *record.User, whole bool) api.User {
 	return answer
 }
 
+// boundaryType is what AWS answers, and says so ("AttachedPermissionsBoundary", IAM API Reference); its models have another value.
+const boundaryType api.PermissionsBoundaryAttachmentType = "Policy"
+
 func boundaryAnswer(tx *service.Tx, arn string) *api.AttachedPermissionsBoundary {
 	if arn == "" {
 		return nil
 	}
 	return &api.AttachedPermissionsBoundary{
-		PermissionsBoundaryType: api.Some(api.PermissionsBoundaryAttachmentTypePermissionsBoundaryPolicy), PermissionsBoundaryArn: api.Some(moved(tx, arn)),
+		PermissionsBoundaryType: api.Some(boundaryType), PermissionsBoundaryArn: api.Some(moved(tx, arn)),
 	}
 }
 
@@ -143,9 +146,9 @@ func put(tx *service.Tx, r record.Record) error {
 // attachable returns the ARN of a managed policy as it is stored, and makes the commit depend on the policy being there.
 func (s *IAM) attachable(tx *service.Tx, arn string) (string, error) {
 	missing := api.Errorf(api.NoSuchEntity, "Policy %s does not exist or is not attachable.", arn)
-	p, ok := identity.ParseARN(arn)
-	if !ok || p.Kind != "policy" || p.Partition != partition(tx) {
-		return "", invalid("ARN %s is not valid.", arn)
+	p, err := parsePolicyARN(tx, arn)
+	if err != nil {
+		return "", err
 	}
 	own := p.Own()
 	if identity.ManagedByARN(own) != nil {

@@ -41,8 +41,8 @@ func (k *KMS) Authorize(a *service.Authorization) error {
 // aside is what explanations want to know beside a decision.
 type aside struct {
 	reasons bool
-	watch func(*authz.Question) // sees, and may change, the question before it is decided; nil for nothing
-	grant *record.Grant         // set: the grant that was found
+	watch   func(*authz.Question) // sees, and may change, the question before it is decided; nil for nothing
+	grant   *record.Grant         // set: the grant that was found
 }
 
 // decide decides a question. Beside it comes what more asks for.
