@@ -37,6 +37,8 @@ type Target struct {
 	Key     *record.Key // nil if absent, or if the target is no key
 	Missing error       // what to answer if the target is absent
 	Region  string      // where the action is asked for; "" for the call's
+	// Called is how a refusal calls the target, where ARN would tell what the request does not say, such as a user's path; "" for ARN.
+	Called string
 	// Denied is what to answer if the caller is refused, where AWS does not say by what; nil for the authorizer's own words.
 	Denied error
 	// Tags are the target's where it is no key.
