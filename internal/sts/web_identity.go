@@ -171,8 +171,13 @@ func (s *STS) resolveWebIdentity(tx *service.Tx, q *api.AssumeRoleWithWebIdentit
 	return targets, nil
 }
 
-// webIdentityRole returns the role of an ARN, nil if there is none.
+// webIdentityRole returns the role of an ARN, nil if there is none. Of a call it is one and the same role: nothing guards what is read for it, and a
+// session must not be of another one than that whose trust policy was asked.
 func webIdentityRole(tx *service.Tx, arn identity.Parsed) (*record.Role, error) {
+	return service.Once(tx, "web identity role", func() (*record.Role, error) { return findWebIdentityRole(tx, arn) })
+}
+
+func findWebIdentityRole(tx *service.Tx, arn identity.Parsed) (*record.Role, error) {
 	n, err := service.Lookup[*record.Name](tx, record.NameStoreKey(arn.Account, record.RoleKind, arn.Name))
 	if err != nil || n == nil {
 		return nil, err
