@@ -206,3 +206,26 @@ func TestRefusalsTellNoPaths(t *testing.T) {
 		}
 	}
 }
+
+// TestTagsAsConditionsSeeThem gives a tag a name that is another for conditions, in which a letter is no ASCII letter but has one as its lower
+// case: who may not touch the tag "rank" does not take it away by that.
+func TestTagsAsConditionsSeeThem(t *testing.T) {
+	b := newPrincipalsBench(t)
+	b.run("CreateUser", &api.CreateUserRequest{UserName: api.Some("tagger"), Tags: []api.IamTag{{Key: api.Some("rank"), Value: api.Some("low")}}})
+	b.run("PutUserPolicy", &api.PutUserPolicyRequest{UserName: api.Some("tagger"), PolicyName: api.Some("p"), PolicyDocument: api.Some(
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:TagUser","Resource":"*"},
+			{"Effect":"Deny","Action":"iam:TagUser","Resource":"*","Condition":{"Null":{"aws:RequestTag/rank":"false"}}}]}`)})
+	tagger := b.caller(b.key("tagger"))
+	for name, want := range map[string]api.ErrorCode{"rank": api.AccessDeniedException, "RANK": api.AccessDeniedException, "ran\u212a": ""} {
+		_, err := b.as(tagger, "iam.TagUser", &api.TagUserRequest{UserName: api.Some("tagger"), Tags: []api.IamTag{{Key: api.Some(name), Value: api.Some("high")}}})
+		if (err == nil) != (want == "") || err != nil && err.Code != want {
+			t.Errorf("%q: %v, want %q", name, err, want)
+		}
+	}
+	for _, tag := range principalsGet[api.GetUserResponse](b, "GetUser", &api.GetUserRequest{UserName: api.Some("tagger")}).User.Tags {
+		if tag.Key.V == "rank" && tag.Value.V == "low" {
+			return
+		}
+	}
+	t.Error("the tag is gone")
+}
