@@ -10,6 +10,7 @@ import (
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/throttle"
 )
 
 // Kind says how an operation touches the store, and how it is audited.
@@ -116,6 +117,9 @@ func (d Def[Q, R]) Op(service string) *Op {
 	}
 	if d.Kind != Internal {
 		op.Quota.Class = ownClasses[service]
+		if d.Unsigned {
+			op.Quota.Class = throttle.WebIdentity
+		}
 	}
 	op.auditForm = func(req any, params *audit.Params) {
 		if d.Audit != nil {
