@@ -10,7 +10,8 @@ import (
 )
 
 // ShowPins returns a policy document with the ARNs that its pinned principals have now, and the unique IDs of those that are gone, as AWS shows
-// them: whoever puts the policy again as it was shown gives nothing to somebody else of the same name.
+// them: whoever puts the policy again as it was shown gives nothing to somebody else of the same name. What another account calls a principal
+// now is not for the caller to know: it has its ID, too.
 func ShowPins(tx *service.Tx, document string, pins []record.Pin) (string, error) {
 	shown := make(map[string]string, len(pins))
 	for _, pin := range pins {
@@ -19,9 +20,10 @@ func ShowPins(tx *service.Tx, document string, pins []record.Pin) (string, error
 		switch {
 		case err != nil:
 			return "", err
-		case own == "":
+		case own == p.Own():
+		case own == "" || p.Account != tx.Call.Caller.Account:
 			shown[pin.ARN] = pin.ID
-		case own != p.Own():
+		default:
 			shown[pin.ARN] = "arn:" + p.Partition + strings.TrimPrefix(own, "arn:aws")
 		}
 	}

@@ -133,4 +133,19 @@ func TestShownPins(t *testing.T) {
 	}
 	_, err := b.do(t, "PutKeyPolicy", &api.PutKeyPolicyRequest{KeyId: str(key), Policy: str(gone)})
 	refusal(t, "put as shown", err, api.MalformedPolicyDocumentException, "*")
+
+	// Another account's user is renamed: what it is called now is not told.
+	theirs := &record.User{Principal: record.Principal{Account: "999988887777", ID: "AIDABOB", Name: "bob", Path: "/"}}
+	b.identities(t, putIdentities{put: []record.Record{theirs, &record.Name{Account: theirs.Account, Kind: record.UserKind, Name: "bob", ID: theirs.ID}}})
+	policy = keyPolicy(`{"Effect":"Allow","Principal":{"AWS":"` + bob + `"},"Action":"kms:Encrypt","Resource":"*"}`)
+	b.run(t, "PutKeyPolicy", &api.PutKeyPolicyRequest{KeyId: str(key), Policy: str(policy)})
+	if got := shown(); got != policy {
+		t.Errorf("another account's, shown as %s", got)
+	}
+	moved := *theirs
+	moved.Name = "robert"
+	b.identities(t, putIdentities{put: []record.Record{&moved}})
+	if got := shown(); got != strings.Replace(policy, bob, "AIDABOB", 1) {
+		t.Errorf("another account's, renamed, shown as %s", got)
+	}
 }
