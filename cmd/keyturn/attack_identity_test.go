@@ -505,3 +505,27 @@ func keyPolicyFor(arn string) string {
 	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + arn + `"},"Action":"kms:Encrypt","Resource":"*"},` +
 		`{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + victim + `:root"},"Action":["kms:Put*","kms:Describe*"],"Resource":"*"}]}`
 }
+
+// TestAttackPartitions signs for a partition in which what policies deny is called by another ARN.
+func TestAttackPartitions(t *testing.T) {
+	for _, names := range [][]string{{attackRegion}, {attackRegion, "cn-north-1"}} {
+		f := newBattlefield(t, func(c *appConfig) { c.Regions = regionsOf(t, names) })
+		ctx, admin := t.Context(), f.iam(victimRoot, "setup", nil)
+		role := f.role(t, "boss", `"Principal":{"AWS":"`+victim+`"},"Action":"sts:AssumeRole"`, `"Action":"*","Resource":"*"`)
+		ann := f.user(t, "ann", `"Action":["iam:*","sts:*"],"Resource":"*"`)
+		if _, err := admin.PutUserPolicy(ctx, &awsiam.PutUserPolicyInput{UserName: aws.String("ann"), PolicyName: aws.String("not-the-boss"), PolicyDocument: aws.String(
+			`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"` + role + `"}}`)}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := f.iam(ann, "at-home", nil).DeleteRolePolicy(ctx, &awsiam.DeleteRolePolicyInput{RoleName: aws.String("boss"), PolicyName: aws.String("inline")})
+		f.refused(t, "at-home", "AccessDenied", true, err)
+		abroad := func(o *awsiam.Options) { o.Region = "cn-north-1" }
+		_, err = f.iam(ann, "iam-abroad", nil).DeleteRolePolicy(ctx, &awsiam.DeleteRolePolicyInput{RoleName: aws.String("boss"), PolicyName: aws.String("inline")}, abroad)
+		f.refused(t, "iam-abroad", "SignatureDoesNotMatch", false, err)
+		_, err = f.sts(ann, "sts-abroad", nil).AssumeRole(ctx, &awssts.AssumeRoleInput{
+			RoleArn: aws.String("arn:aws-cn:iam::" + victim + ":role/boss"), RoleSessionName: aws.String("session"),
+		}, func(o *awssts.Options) { o.Region = "cn-north-1" })
+		f.refused(t, "sts-abroad", "SignatureDoesNotMatch", false, err)
+		f.inspect(t)
+	}
+}

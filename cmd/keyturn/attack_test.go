@@ -122,6 +122,8 @@ func logged(code string) string {
 		return "InvalidSignatureException"
 	case "InvalidClientTokenId":
 		return "UnrecognizedClientException"
+	case "Throttling":
+		return "ThrottlingException"
 	case "ExpiredToken":
 		return "ExpiredTokenException"
 	case "ValidationError":

@@ -10,6 +10,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +24,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/oidc/discovery"
 	"github.com/keyturn/keyturn/internal/oidc/oidctest"
+	"github.com/keyturn/keyturn/internal/throttle"
 )
 
 // TestAttackWebIdentity brings tokens of OpenID Connect providers that are not what they seem. Who brings one is known only once it has
@@ -84,6 +87,48 @@ func TestAttackWebIdentity(t *testing.T) {
 	users := f.role(t, "users", `"Principal":{"AWS":"`+victim+`"},"Action":"sts:AssumeRole"`, `"Action":"*","Resource":"*"`)
 	f.refused(t, "role-for-users", denied, true, assume("role-for-users", good, users))
 	f.inspect(t)
+}
+
+// TestAttackWithPublicTokens floods with tokens that anybody can have of a provider that serves everybody: neither the calls of the account that
+// trusts the provider nor its audit log suffer.
+func TestAttackWithPublicTokens(t *testing.T) {
+	issuer := oidctest.New(t, "/public")
+	f := newBattlefield(t, func(c *appConfig) {
+		c.WebIdentity = &discovery.Config{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Roots: issuer.Roots()}
+		var err error
+		c.Quotas, err = throttle.New(throttle.Config{
+			Rates: map[throttle.Class]float64{throttle.STS: 3, throttle.WebIdentity: 2}, Now: func() time.Duration { return 0 },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	ctx := t.Context()
+	if _, err := f.iam(victimRoot, "setup", nil).CreateOpenIDConnectProvider(ctx, &awsiam.CreateOpenIDConnectProviderInput{Url: &issuer.URL, ClientIDList: []string{"sts.amazonaws.com"}}); err != nil {
+		t.Fatal(err)
+	}
+	token := issuer.Sign(t, "RS256", "rsa", issuer.Claims(time.Now(), "sts.amazonaws.com", map[string]any{"sub": "repo:mallory/x"}))
+	for i := range 10 {
+		app, code := fmt.Sprint("flood-", i), "AccessDenied"
+		if i >= 2 {
+			code = "Throttling"
+		}
+		_, err := f.sts(aws.Credentials{}, app, nil).AssumeRoleWithWebIdentity(ctx, &awssts.AssumeRoleWithWebIdentityInput{
+			RoleArn: aws.String("arn:aws:iam::" + victim + ":role/any"), RoleSessionName: aws.String("flood"), WebIdentityToken: &token,
+		})
+		f.refused(t, app, code, i < 2, err)
+	}
+	if _, err := f.sts(victimRoot, "setup", nil).GetCallerIdentity(ctx, &awssts.GetCallerIdentityInput{}); err != nil {
+		t.Errorf("the account's own call: %v", err)
+	}
+	f.inspect(t)
+	segments, err := filepath.Glob(filepath.Join(f.dir, auditDir, "audit-*.jsonl"))
+	if err != nil || len(segments) != 1 {
+		t.Fatalf("%d audit segments, %v", len(segments), err)
+	}
+	if text, err := os.ReadFile(segments[0]); err != nil || strings.Count(string(text), `"eventName":"AssumeRoleWithWebIdentity"`) != 2 {
+		t.Errorf("the flood is in the audit log, %v", err)
+	}
 }
 
 // payload is the second part of a token, decoded.

@@ -229,9 +229,12 @@ func TestOIDCConfig(t *testing.T) {
 		t.Errorf("server: %+v, %v", c, err)
 	}
 	regions := regionsOf(t, []string{"eu-central-1", "cn-north-1", "us-east-1"})
-	for partition, want := range map[string]string{"aws": "eu-central-1", "aws-cn": "cn-north-1", "aws-us-gov": "", "": ""} {
+	for partition, want := range map[string]string{"aws": "eu-central-1", "aws-cn": "", "aws-us-gov": "", "": ""} {
 		if got := regions.ofPartition(partition); got != want {
 			t.Errorf("region of %q: %q, want %q", partition, got, want)
 		}
+	}
+	if got := regionsOf(t, nil).ofPartition("aws-cn"); got != "cn-north-1" { // keyturn dev
+		t.Errorf("region of aws-cn by default: %q", got)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+
+	"github.com/keyturn/keyturn/internal/record"
 )
 
 // regions is the configured list of regions; a signature's scope must name one.
@@ -12,6 +14,7 @@ type regions struct {
 	first string
 	names []string // sorted
 	all   map[string]bool
+	home  string // the partition in which there are IAM and STS, see inHome; "" for every one
 }
 
 func (r regions) has(name string) bool { return r.all[name] }
@@ -23,20 +26,34 @@ var apiServices = []string{"kms", "sts", "iam"}
 // General Reference).
 var globalRegions = []string{"us-east-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1"}
 
-// signs tells whether a signature for a service may name the region. IAM is one for all regions, so the names that clients have for its
-// home do too.
+// signs tells whether a signature for a service may name the region. IAM is one for all regions, so the name that clients have for its
+// home does too.
 func (r regions) signs(service, region string) bool {
-	return r.has(region) || service == "iam" && slices.Contains(globalRegions, region)
+	switch service {
+	case "iam":
+		return r.inHome(record.Partition(region)) && (r.has(region) || slices.Contains(globalRegions, region))
+	case "sts":
+		return r.inHome(record.Partition(region)) && r.has(region)
+	}
+	return r.has(region)
 }
+
+// inHome tells whether there are IAM and STS in a partition. Users, roles and policies are the same in all of them, while their ARNs are not:
+// whoever could choose the partition would step around a Deny that names them as they are called at home.
+func (r regions) inHome(partition string) bool { return r.home == "" || partition == r.home }
 
 var regionPattern = regexp.MustCompile(`^([a-z]+-){2,3}\d+$`)
 
-// newRegions returns the list, by default of every public AWS region.
+// newRegions returns the list, by default of every public AWS region: then, as keyturn dev has it, every partition is a home. Otherwise that of
+// the first is.
 func newRegions(names []string) (regions, error) {
+	home := ""
 	if len(names) == 0 {
 		names = awsRegions
+	} else {
+		home = record.Partition(names[0])
 	}
-	r := regions{first: names[0], all: make(map[string]bool, len(names))}
+	r := regions{first: names[0], all: make(map[string]bool, len(names)), home: home}
 	for _, n := range names {
 		if !regionPattern.MatchString(n) || len(n) > 32 {
 			return regions{}, fmt.Errorf("%q is no region name; one looks like %s", n, awsRegions[0])

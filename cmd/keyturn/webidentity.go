@@ -148,8 +148,11 @@ func (a *app) openWebIdentity(c appConfig, records identity.Records) (func(conte
 	return w.Bearer, nil
 }
 
-// ofPartition is the region of calls that name none: the first, or if that is of another partition, the first of this by name; "" for none.
+// ofPartition is the region of calls to STS that name none: the first, or if that is of another partition, the first of this by name; "" for none.
 func (r regions) ofPartition(partition string) string {
+	if !r.inHome(partition) {
+		return ""
+	}
 	i := slices.IndexFunc(append([]string{r.first}, r.names...), func(name string) bool { return record.Partition(name) == partition })
 	switch {
 	case i < 0:

@@ -44,12 +44,16 @@ func onKeyOwner[Q any](s *IAM, action string, name func(*Q) string) func(*servic
 		owner, err := s.keyOwner(tx, name(q))
 		if missing := (*api.Error)(nil); errors.As(err, &missing) && missing.Code == api.NoSuchEntity {
 			who, err := userOrCaller(tx, name(q))
-			return target(tx, action, arnOf(tx, "user", "", who), nil, missing), err
+			return named(tx, action, "user", "", who, nil, missing), err
 		}
 		if err != nil {
 			return nil, err
 		}
-		return target(tx, action, owner.arn, owner.tags, nil), nil
+		targets := target(tx, action, owner.arn, owner.tags, nil)
+		if owner.id != "" {
+			targets[0].Called = "user " + owner.name
+		}
+		return targets, nil
 	}
 }
 

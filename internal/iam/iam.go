@@ -135,6 +135,14 @@ func target(tx *service.Tx, action, arn string, tags []record.Tag, missing error
 	return []service.Target{{Action: action, Account: account(tx), ARN: arn, Tags: tags, Missing: missing}}
 }
 
+// named is the one target of an operation on a user, group or role that the request names. Its path, which is in the ARN, is not in the
+// request: a refusal that told it would tell that the principal is there.
+func named(tx *service.Tx, action, kind, path, name string, tags []record.Tag, missing error) []service.Target {
+	targets := target(tx, action, arnOf(tx, kind, path, name), tags, missing)
+	targets[0].Called = kind + " " + name
+	return targets
+}
+
 // onUser resolves the user that a request names; "" is the caller.
 func onUser[Q any](action string, name func(*Q) string) func(*service.Tx, *Q) ([]service.Target, error) {
 	return func(tx *service.Tx, q *Q) ([]service.Target, error) {
@@ -147,9 +155,9 @@ func onUser[Q any](action string, name func(*Q) string) func(*service.Tx, *Q) ([
 			return nil, err
 		}
 		if u == nil {
-			return target(tx, action, arnOf(tx, "user", "", name), nil, noSuch("user", name)), nil
+			return named(tx, action, "user", "", name, nil, noSuch("user", name)), nil
 		}
-		return target(tx, action, arnOf(tx, "user", u.Path, u.Name), u.Tags, nil), nil
+		return named(tx, action, "user", u.Path, u.Name, u.Tags, nil), nil
 	}
 }
 

@@ -83,9 +83,9 @@ func onHolder[Q any](h holder, action string, name func(*Q) string) func(*servic
 			return nil, err
 		}
 		if p == nil {
-			return target(tx, action, arnOf(tx, string(h.kind), "", name(q)), nil, noSuch(string(h.kind), name(q))), nil
+			return named(tx, action, string(h.kind), "", name(q), nil, noSuch(string(h.kind), name(q))), nil
 		}
-		return target(tx, action, arnOf(tx, string(h.kind), p.Path, p.Name), p.Tags, nil), nil
+		return named(tx, action, string(h.kind), p.Path, p.Name, p.Tags, nil), nil
 	}
 }
 

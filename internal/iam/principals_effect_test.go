@@ -2,6 +2,7 @@ package iam_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -173,4 +174,58 @@ func TestPolicyConditions(t *testing.T) {
 			t.Errorf("%d: %s under %s: %v", i, test.op, test.condition, err)
 		}
 	}
+}
+
+// TestRefusalsTellNoPaths asks about principals that are not there, and about some that have a path, for who may do nothing: the answers are
+// the same, but for the name.
+func TestRefusalsTellNoPaths(t *testing.T) {
+	b := newPrincipalsBench(t)
+	b.user("nobody")
+	caller := b.caller(b.key("nobody"))
+	path := api.Some("/secret/")
+	b.run("CreateUser", &api.CreateUserRequest{UserName: api.Some("there"), Path: path})
+	b.run("CreateGroup", &api.CreateGroupRequest{GroupName: api.Some("there"), Path: path})
+	b.run("CreateRole", &api.CreateRoleRequest{RoleName: api.Some("there"), Path: path, AssumeRolePolicyDocument: api.Some(
+		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + principalsAccount + `"},"Action":"sts:AssumeRole"}}`)})
+	for op, req := range map[string]func(name api.Opt[string]) api.Request{
+		"GetUser":         func(n api.Opt[string]) api.Request { return &api.GetUserRequest{UserName: n} },
+		"GetUserPolicy":   func(n api.Opt[string]) api.Request { return &api.GetUserPolicyRequest{UserName: n, PolicyName: n} },
+		"CreateAccessKey": func(n api.Opt[string]) api.Request { return &api.CreateAccessKeyRequest{UserName: n} },
+		"UpdateUser": func(n api.Opt[string]) api.Request {
+			return &api.UpdateUserRequest{UserName: n, NewUserName: api.Some("x")}
+		},
+		"GetGroup":     func(n api.Opt[string]) api.Request { return &api.GetGroupRequest{GroupName: n} },
+		"DeleteGroup":  func(n api.Opt[string]) api.Request { return &api.DeleteGroupRequest{GroupName: n} },
+		"GetRole":      func(n api.Opt[string]) api.Request { return &api.GetRoleRequest{RoleName: n} },
+		"ListRoleTags": func(n api.Opt[string]) api.Request { return &api.ListRoleTagsRequest{RoleName: n} },
+	} {
+		_, there := b.as(caller, "iam."+op, req(api.Some("there")))
+		_, missing := b.as(caller, "iam."+op, req(api.Some("missing")))
+		if there == nil || missing == nil || there.Code != api.AccessDeniedException || strings.ReplaceAll(there.Message, "there", "missing") != missing.Message {
+			t.Errorf("%s: %v, if it is not there: %v", op, there, missing)
+		}
+	}
+}
+
+// TestTagsAsConditionsSeeThem gives a tag a name that is another for conditions, in which a letter is no ASCII letter but has one as its lower
+// case: who may not touch the tag "rank" does not take it away by that.
+func TestTagsAsConditionsSeeThem(t *testing.T) {
+	b := newPrincipalsBench(t)
+	b.run("CreateUser", &api.CreateUserRequest{UserName: api.Some("tagger"), Tags: []api.IamTag{{Key: api.Some("rank"), Value: api.Some("low")}}})
+	b.run("PutUserPolicy", &api.PutUserPolicyRequest{UserName: api.Some("tagger"), PolicyName: api.Some("p"), PolicyDocument: api.Some(
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:TagUser","Resource":"*"},
+			{"Effect":"Deny","Action":"iam:TagUser","Resource":"*","Condition":{"Null":{"aws:RequestTag/rank":"false"}}}]}`)})
+	tagger := b.caller(b.key("tagger"))
+	for name, want := range map[string]api.ErrorCode{"rank": api.AccessDeniedException, "RANK": api.AccessDeniedException, "ran\u212a": ""} {
+		_, err := b.as(tagger, "iam.TagUser", &api.TagUserRequest{UserName: api.Some("tagger"), Tags: []api.IamTag{{Key: api.Some(name), Value: api.Some("high")}}})
+		if (err == nil) != (want == "") || err != nil && err.Code != want {
+			t.Errorf("%q: %v, want %q", name, err, want)
+		}
+	}
+	for _, tag := range principalsGet[api.GetUserResponse](b, "GetUser", &api.GetUserRequest{UserName: api.Some("tagger")}).User.Tags {
+		if tag.Key.V == "rank" && tag.Value.V == "low" {
+			return
+		}
+	}
+	t.Error("the tag is gone")
 }

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/policy"
@@ -49,7 +47,7 @@ func (s *IAM) trust(tx *service.Tx, r *record.Role, document string) error {
 		return err
 	}
 	r.Pins = pins
-	r.Trust = rewritePrincipals(document, func(arn string) string { return ids[arn] })
+	r.Trust = identity.RewritePrincipals(document, func(arn string) string { return ids[arn] })
 	return nil
 }
 
@@ -155,50 +153,5 @@ func distinct(list []string) []string {
 
 // shownTrust is a trust policy as answers have it.
 func shownTrust(document string, arns map[string]string) string {
-	return rewritePrincipals(document, func(id string) string { return arns[id] })
-}
-
-// rewritePrincipals replaces principals below AWS in a document that has been parsed, and leaves all else as it is. to returns "" for what stays.
-func rewritePrincipals(document string, to func(string) string) string {
-	dec := jsontext.NewDecoder(strings.NewReader(document))
-	var out []byte
-	done := 0
-	for {
-		if dec.PeekKind() != '"' {
-			if _, err := dec.ReadToken(); err != nil { // the end
-				return string(append(out, document[done:]...))
-			}
-			continue
-		}
-		v, err := dec.ReadValue()
-		if err != nil {
-			return string(append(out, document[done:]...))
-		}
-		if kind, n := dec.StackIndex(dec.StackDepth()); kind == '{' && n%2 == 1 || !isPrincipalPointer(string(dec.StackPointer())) {
-			continue // a name, or another value
-		}
-		end := int(dec.InputOffset())
-		name, err := jsontext.AppendUnquote(nil, v)
-		if err != nil {
-			continue
-		}
-		if r := to(string(name)); r != "" {
-			out = append(out, document[done:end-len(v)]...)
-			out, _ = jsontext.AppendQuote(out, r) // an ARN or an ID: always valid
-			done = end
-		}
-	}
-}
-
-// isPrincipalPointer tells whether a JSON Pointer leads to a principal: /Statement, or /Statement/0; then /Principal/AWS, or that with an index.
-func isPrincipalPointer(pointer string) bool {
-	parts := strings.Split(pointer, "/")
-	if len(parts) < 4 || parts[1] != "Statement" {
-		return false
-	}
-	rest := parts[2:]
-	if rest[0] != "Principal" && rest[0] != "NotPrincipal" {
-		rest = rest[1:]
-	}
-	return len(rest) >= 2 && len(rest) <= 3 && (rest[0] == "Principal" || rest[0] == "NotPrincipal") && rest[1] == "AWS"
+	return identity.RewritePrincipals(document, func(id string) string { return arns[id] })
 }

@@ -35,9 +35,9 @@ func onRole[Q any](action string, name func(*Q) string) func(*service.Tx, *Q) ([
 			return nil, err
 		}
 		if r == nil {
-			return target(tx, action, arnOf(tx, "role", "", name(q)), nil, noSuch("role", name(q))), nil
+			return named(tx, action, "role", "", name(q), nil, noSuch("role", name(q))), nil
 		}
-		return target(tx, action, arnOf(tx, "role", r.Path, r.Name), r.Tags, nil), nil
+		return named(tx, action, "role", r.Path, r.Name, r.Tags, nil), nil
 	}
 }
 

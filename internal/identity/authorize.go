@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -33,7 +34,7 @@ func (d *Directory) Authorize(a *service.Authorization) error {
 	if a.Target.Denied != nil {
 		return a.Target.Denied
 	}
-	return api.Errorf(api.AccessDeniedException, "%s", decision.Message(caller.ARN, a.Target.Action, a.Target.ARN))
+	return api.Errorf(api.AccessDeniedException, "%s", decision.Message(caller.ARN, a.Target.Action, cmp.Or(a.Target.Called, a.Target.ARN)))
 }
 
 // resourceValues are the values of condition keys that a target has: its account, and its tags under both of their names.

@@ -26,6 +26,9 @@ type Configured struct {
 	Caller *service.Caller
 }
 
+// String names whom the access key is for; its secret is not for printing.
+func (c Configured) String() string { return "access key of " + c.Caller.ARN }
+
 // Config is what a Directory is made of.
 type Config struct {
 	// Configured are the access keys of the configuration file, by their IDs.

@@ -2,8 +2,11 @@ package identity
 
 import (
 	"encoding/base32"
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/keyturn/keyturn/internal/service"
 )
 
 func TestAccessKeyIDs(t *testing.T) {
@@ -74,6 +77,23 @@ func TestParseARN(t *testing.T) {
 	} {
 		if p, ok := ParseARN(arn); ok {
 			t.Errorf("%q: %+v", arn, p)
+		}
+	}
+}
+
+// TestNothingPrintsSecrets prints what has secrets.
+func TestNothingPrintsSecrets(t *testing.T) {
+	const secret = "not-for-printing"
+	session := Session{AccessKeyID: "ASIAEXAMPLE", Secret: secret}
+	caller := service.RootCaller("111122223333", "AKIAEXAMPLE")
+	for _, v := range []any{
+		session, &session, Credentials{SecretAccessKey: secret, SessionToken: secret}, Credential{Secret: secret, SessionToken: secret, Caller: caller},
+		Configured{Secret: secret, Caller: caller}, Config{Configured: map[string]Configured{"AKIAEXAMPLE": {Secret: secret, Caller: caller}}},
+	} {
+		for _, format := range []string{"%v", "%+v", "%s"} {
+			if text := fmt.Sprintf(format, v); strings.Contains(text, secret) {
+				t.Errorf("%T prints %s", v, text)
+			}
 		}
 	}
 }

@@ -25,7 +25,7 @@ var awsManaged = [...]Managed{
 	{"IAMReadOnlyAccess", "/", "Reading IAM.", "ANPAJKSO7NDY4T57MWDSQ",
 		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:Get*","iam:List*","iam:Simulate*"],"Resource":"*"}]}`},
 	{"PowerUserAccess", "/", "Everything but managing identities.", "ANPAJYRXTHIB4FOVS3ZXS",
-		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","NotAction":["iam:*","organizations:*","account:*","keyturn:*Account*"],"Resource":"*"},` +
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","NotAction":["iam:*","organizations:*","account:*","keyturn:*Account*","keyturn:*RootAccessKey"],"Resource":"*"},` +
 			`{"Effect":"Allow","Action":["iam:ListRoles"],"Resource":"*"}]}`},
 }
 

@@ -52,7 +52,7 @@ type Session struct {
 }
 
 // String names the session; its secret is not for printing.
-func (s *Session) String() string { return "session " + s.AccessKeyID }
+func (s Session) String() string { return "session " + s.AccessKeyID }
 
 // Credentials are temporary credentials.
 type Credentials struct {

@@ -109,7 +109,11 @@ func (l *accessList) readPolicy() error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		c, err := l.outsider(name)
+		id := ""
+		if i := slices.IndexFunc(l.target.Key.Pins, func(p record.Pin) bool { return p.ARN == name }); i >= 0 {
+			id = l.target.Key.Pins[i].ID
+		}
+		c, err := l.outsider(name, id)
 		if err != nil {
 			return err
 		}
@@ -124,9 +128,10 @@ func (l *accessList) named(after string) ([]candidate, error) {
 	return numbered(len(l.policy), after, func(i int) (candidate, error) { return l.policy[i], nil })
 }
 
-// outsider is whom a key policy or a grant names, without a caller for the account's own users and roles, which are listed by themselves.
-func (l *accessList) outsider(name string) (candidate, error) {
-	c := candidate{arn: name}
+// outsider is whom a key policy or a grant names, and pins to a unique ID or to none, without a caller for the account's own users and roles,
+// which are listed by themselves.
+func (l *accessList) outsider(name, id string) (candidate, error) {
+	c := candidate{arn: name, id: id}
 	if name == "*" {
 		c.caller, c.everybody, c.stranger, c.kind = anybody(), true, true, api.AccessPrincipalTypeEverybody
 		return c, nil
@@ -142,7 +147,7 @@ func (l *accessList) outsider(name string) (candidate, error) {
 	if !ok {
 		return c, nil // a unique ID: nobody has it any more
 	}
-	who := stranger(c.arn)
+	who := stranger(c.arn, id)
 	if who == nil {
 		return c, nil
 	}
@@ -193,8 +198,8 @@ func (l *accessList) grantees(after string) ([]candidate, error) {
 			return nil, err
 		}
 		var c candidate
-		if g != nil && !slices.ContainsFunc(l.policy, func(n candidate) bool { return n.arn == g.Grantee }) {
-			if c, err = l.outsider(g.Grantee); err != nil {
+		if g != nil && !slices.ContainsFunc(l.policy, func(n candidate) bool { return n.arn == g.Grantee && n.id == g.GranteeID }) {
+			if c, err = l.outsider(g.Grantee, g.GranteeID); err != nil {
 				return nil, err
 			}
 		}

@@ -118,7 +118,8 @@ var everything = &authz.Identity{Policies: []authz.Named{{Compiled: policy.Compi
 })}}}
 
 // stranger is a principal of another account, by its ARN alone, as if its own account allowed it everything. nil for what no call comes from.
-func stranger(arn string) *service.Caller {
+// id is the unique ID that the ARN is pinned to where it is named, "" for none: that it is still whose ARN this is, is not looked into either.
+func stranger(arn, id string) *service.Caller {
 	_, account, ok := policy.PrincipalARN(arn)
 	if !ok {
 		return nil
@@ -130,9 +131,9 @@ func stranger(arn string) *service.Caller {
 	case "root":
 		c.Type, c.PrincipalID, c.Identity = "Root", account, nil
 	case "user":
-		c.Type, c.UserName = "IAMUser", name[strings.LastIndexByte(name, '/')+1:]
+		c.Type, c.UserName, c.PrincipalID = "IAMUser", name[strings.LastIndexByte(name, '/')+1:], id
 	case "role":
-		c.Type, c.Session = "AssumedRole", &service.Session{NoMFA: true, Role: audit.SessionIssuer{Type: "Role", ARN: arn, AccountID: account}}
+		c.Type, c.Session = "AssumedRole", &service.Session{NoMFA: true, Role: audit.SessionIssuer{Type: "Role", ARN: arn, AccountID: account, PrincipalID: id}}
 		c.ARN = strings.Replace(prefix, ":iam:", ":sts:", 1) + ":assumed-role/" + name[strings.LastIndexByte(name, '/')+1:] + "/*"
 	case "assumed-role":
 		role, _, _ := strings.Cut(name, "/")

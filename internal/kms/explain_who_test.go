@@ -323,3 +323,38 @@ func TestWhoCanStored(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoCanPinned lists users and roles of another account that have records, so that a key policy and grants name them by their unique IDs.
+func TestWhoCanPinned(t *testing.T) {
+	b, _ := explainBench(t)
+	const other = "999988887777"
+	user := &record.User{Principal: record.Principal{Account: other, ID: "AIDABOB", Name: "bob", Path: "/"}}
+	role := &record.Role{Principal: record.Principal{Account: other, ID: "AROAFAR", Name: "far", Path: "/dir/"}}
+	b.identities(t, putIdentities{put: []record.Record{
+		user, &record.Name{Account: other, Kind: record.UserKind, Name: "bob", ID: user.ID},
+		role, &record.Name{Account: other, Kind: record.RoleKind, Name: "far", ID: role.ID},
+	}})
+	far := "arn:aws:iam::" + other + ":role/dir/far"
+	named, _ := b.newKey(t, &api.CreateKeyRequest{Policy: str(keyPolicy(`{"Effect":"Allow","Principal":{"AWS":["` + bob + `","` + far + `"]},"Action":"kms:Decrypt","Resource":"*"}`))})
+	granted, _ := b.newKey(t, &api.CreateKeyRequest{})
+	for _, arn := range []string{bob, far} {
+		for _, key := range []string{granted, named} {
+			b.run(t, "CreateGrant", &api.CreateGrantRequest{KeyId: str(key), GranteePrincipal: str(arn), Operations: []api.GrantOperation{"Decrypt"}})
+		}
+	}
+	for _, key := range []string{named, granted} {
+		resp, err := b.as(t, b.caller, "keyturn.ListKeyAccess", &api.ListKeyAccessRequest{KeyId: str(key), Action: str("kms:Decrypt")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows []string
+		for _, p := range resp.(*api.ListKeyAccessResponse).Principals {
+			if p.OwnAccountDecides.V {
+				rows = append(rows, p.Principal.V)
+			}
+		}
+		if slices.Sort(rows); !slices.Equal(rows, []string{far, bob}) {
+			t.Errorf("%v", rows)
+		}
+	}
+}

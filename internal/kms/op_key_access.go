@@ -64,6 +64,7 @@ type candidate struct {
 	position string
 	subject
 	arn  string
+	id   string // that it is pinned to where it is named, "" for none
 	kind api.AccessPrincipalType
 }
 

@@ -93,11 +93,15 @@ func (k *KMS) getKeyPolicy() *service.Op {
 			str(p, "keyId", q.KeyId)
 			str(p, "policyName", q.PolicyName)
 		},
-		Plan: func(_ *service.Tx, q *api.GetKeyPolicyRequest, targets []service.Target) (*api.GetKeyPolicyResponse, error) {
+		Plan: func(tx *service.Tx, q *api.GetKeyPolicyRequest, targets []service.Target) (*api.GetKeyPolicyResponse, error) {
 			if err := defaultPolicy(q.PolicyName); err != nil {
 				return nil, err
 			}
-			return &api.GetKeyPolicyResponse{Policy: api.Some(policyOf(targets[0].Key)), PolicyName: api.Some(defaultPolicyName)}, nil
+			shown, err := identity.ShowPins(tx, policyOf(targets[0].Key), targets[0].Key.Pins)
+			if err != nil {
+				return nil, err
+			}
+			return &api.GetKeyPolicyResponse{Policy: api.Some(shown), PolicyName: api.Some(defaultPolicyName)}, nil
 		},
 	}.Op("kms")
 }

@@ -1,6 +1,7 @@
 package kms_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json"
@@ -139,5 +140,52 @@ func TestGrantInTheRecord(t *testing.T) {
 	}
 	if len(ids) != 1 || len(ids[0]) != 2 || ids[0][0] != one || ids[0][1] != two {
 		t.Errorf("the record names %v, want %s and %s", ids, one, two)
+	}
+}
+
+// TestShownPins reads a key policy after a user that it names was renamed, and after it was deleted and made again: what is shown does not name
+// somebody else, so that putting it again, as whoever changes another statement does, lets nobody in.
+func TestShownPins(t *testing.T) {
+	b := testBench(t)
+	old, name := annWith("AIDAOLD")
+	b.identities(t, putIdentities{put: []record.Record{old, name}})
+	policy := keyPolicy(`{"Effect":"Allow","Principal":{"AWS":["` + ann + `","` + account + `"]},"Action":"kms:Encrypt","Resource":"*","Condition":{"StringNotEquals":{"aws:PrincipalArn":"` + ann + `"}}}`)
+	key, _ := b.newKey(t, &api.CreateKeyRequest{Policy: str(policy)})
+	shown := func() string {
+		t.Helper()
+		return must[api.GetKeyPolicyResponse](t, b, "GetKeyPolicy", &api.GetKeyPolicyRequest{KeyId: str(key)}).Policy.V
+	}
+	if got := shown(); got != policy {
+		t.Errorf("shown as %s", got)
+	}
+	renamed := *old
+	renamed.Name, renamed.Path = "anna", "/p/"
+	b.identities(t, putIdentities{put: []record.Record{&renamed}})
+	if got, want := shown(), strings.Replace(policy, `["`+ann, `["arn:aws:iam::`+account+`:user/p/anna`, 1); got != want {
+		t.Errorf("renamed, shown as %s", got)
+	}
+	b.identities(t, putIdentities{remove: []record.Record{&renamed, name}})
+	again, name := annWith("AIDANEW")
+	b.identities(t, putIdentities{put: []record.Record{again, name}})
+	gone := strings.Replace(policy, `["`+ann, `["AIDAOLD`, 1)
+	if got := shown(); got != gone {
+		t.Errorf("deleted and made again, shown as %s", got)
+	}
+	_, err := b.do(t, "PutKeyPolicy", &api.PutKeyPolicyRequest{KeyId: str(key), Policy: str(gone)})
+	refusal(t, "put as shown", err, api.MalformedPolicyDocumentException, "*")
+
+	// Another account's user is renamed: what it is called now is not told.
+	theirs := &record.User{Principal: record.Principal{Account: "999988887777", ID: "AIDABOB", Name: "bob", Path: "/"}}
+	b.identities(t, putIdentities{put: []record.Record{theirs, &record.Name{Account: theirs.Account, Kind: record.UserKind, Name: "bob", ID: theirs.ID}}})
+	policy = keyPolicy(`{"Effect":"Allow","Principal":{"AWS":"` + bob + `"},"Action":"kms:Encrypt","Resource":"*"}`)
+	b.run(t, "PutKeyPolicy", &api.PutKeyPolicyRequest{KeyId: str(key), Policy: str(policy)})
+	if got := shown(); got != policy {
+		t.Errorf("another account's, shown as %s", got)
+	}
+	moved := *theirs
+	moved.Name = "robert"
+	b.identities(t, putIdentities{put: []record.Record{&moved}})
+	if got := shown(); got != strings.Replace(policy, bob, "AIDABOB", 1) {
+		t.Errorf("another account's, renamed, shown as %s", got)
 	}
 }

@@ -200,7 +200,7 @@ func sessionTags(raw map[string]jsontext.Value) ([]Tag, error) {
 	seen := make(map[string]bool, len(raw))
 	for name, v := range raw {
 		values := list(v)
-		folded := strings.ToLower(name)
+		folded := fold(name)
 		if len(values) != 1 || seen[folded] || strings.HasPrefix(folded, "aws:") ||
 			runes(name) > maxTagName || !tagName.MatchString(name) || runes(values[0]) > maxTagValue || !tagValue.MatchString(values[0]) {
 			return nil, malformed(tagsClaim)
@@ -214,10 +214,20 @@ func sessionTags(raw map[string]jsontext.Value) ([]Tag, error) {
 
 func runes(s string) int { return len([]rune(s)) }
 
+// fold makes names of tags that differ in the case of ASCII letters only the same, which they are where tags are used.
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
 // transitiveOf refuses names that no tag has.
 func transitiveOf(tags []Tag, names []string) error {
 	for _, name := range names {
-		if !slices.ContainsFunc(tags, func(t Tag) bool { return strings.EqualFold(t.Name, name) }) {
+		if !slices.ContainsFunc(tags, func(t Tag) bool { return fold(t.Name) == fold(name) }) {
 			return malformed(tagsClaim)
 		}
 	}

@@ -188,6 +188,7 @@ func TestSessionTags(t *testing.T) {
 		nested + `{"principal_tags":{"T":["` + strings.Repeat("a", 257) + `"]}}`:                    {bad: true},
 		nested + `{"principal_tags":{"T":["a"]},"transitive_tag_keys":["U"]}`:                       {bad: true},
 		nested + `{"principal_tags":{"T":["a"]}},` + flat + `U":["b"]`:                              {bad: true},
+		nested + "{\"principal_tags\":{\"rank\":[\"a\"]},\"transitive_tag_keys\":[\"ran\u212a\"]}":  {bad: true}, // a Kelvin sign
 		nested + `[]`: {bad: true},
 		nested + `{"principal_tags":{` + many + `}}`: {bad: true},
 	} {

@@ -102,8 +102,16 @@ func NameStoreKey(account string, kind PrincipalKind, name string) string {
 	return "pn/" + account + "/" + string(kind) + "/" + FoldName(name)
 }
 
-// FoldName is the form in which names that differ in case only are the same.
-func FoldName(name string) string { return strings.ToLower(name) }
+// FoldName is the form in which names that differ in case only are the same: in that of ASCII letters, as condition keys are compared. If more
+// names of tags were the same here, a tag could be replaced by the name of another that no condition is on.
+func FoldName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, name)
+}
 
 // StoreKey implements Record.
 func (n *Name) StoreKey() string { return NameStoreKey(n.Account, n.Kind, n.Name) }

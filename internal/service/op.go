@@ -10,6 +10,7 @@ import (
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/throttle"
 )
 
 // Kind says how an operation touches the store, and how it is audited.
@@ -37,6 +38,8 @@ type Target struct {
 	Key     *record.Key // nil if absent, or if the target is no key
 	Missing error       // what to answer if the target is absent
 	Region  string      // where the action is asked for; "" for the call's
+	// Called is how a refusal calls the target, where ARN would tell what the request does not say, such as a user's path; "" for ARN.
+	Called string
 	// Denied is what to answer if the caller is refused, where AWS does not say by what; nil for the authorizer's own words.
 	Denied error
 	// Tags are the target's where it is no key.
@@ -114,6 +117,9 @@ func (d Def[Q, R]) Op(service string) *Op {
 	}
 	if d.Kind != Internal {
 		op.Quota.Class = ownClasses[service]
+		if d.Unsigned {
+			op.Quota.Class = throttle.WebIdentity
+		}
 	}
 	op.auditForm = func(req any, params *audit.Params) {
 		if d.Audit != nil {

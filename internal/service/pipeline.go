@@ -149,7 +149,8 @@ func (p *Pipeline) Writable() error {
 }
 
 // Do runs an operation for a caller. The request has been decoded; decodeErr is what decoding said, so that a refused body is
-// audited too. Every error is an *api.Error.
+// audited too. Every error is an *api.Error. A throttled call that nobody signed is not audited: everybody may have a token of a public identity
+// provider, and could fill the log. It is for the caller of Do to report.
 func (p *Pipeline) Do(ctx context.Context, op *Op, call *Call, req api.Request, decodeErr error) (resp api.Response, err error) {
 	if p.exclusive {
 		if op.Kind == Control {
@@ -251,6 +252,9 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		}
 	}
 	if !p.withinQuota(op, call, q) {
+		if op.Unsigned {
+			return nil, throttled(op) // see Do
+		}
 		return nil, p.refuse(ctx, op, call, &outcome{req: q}, throttled(op))
 	}
 	counted := false

@@ -43,6 +43,7 @@ type oidcHouse struct {
 	ops       map[string]*service.Op
 	log       *audit.Memory
 	turned    atomic.Int64 // of the real time
+	decided   func()       // called once a call was allowed, before it is planned; nil for nothing
 }
 
 func (h *oidcHouse) now() time.Time {
@@ -59,7 +60,13 @@ func newOIDCHouse(t *testing.T) *oidcHouse {
 	h.directory = identity.NewDirectory(identity.Config{RealTime: h.now})
 	h.pipeline, err = service.New(t.Context(), service.Config{
 		Store: sealed, Keyring: sealed.Keyring(), Clock: clock.NewShifted(h.now, 100_000*time.Hour), Audit: h.log, NodeID: "n1",
-		Log: slog.New(slog.DiscardHandler), Authorize: h.directory.Authorize, RealTime: h.now,
+		Log: slog.New(slog.DiscardHandler), RealTime: h.now, Authorize: func(a *service.Authorization) error {
+			err := h.directory.Authorize(a)
+			if err == nil && h.decided != nil && a.Op.Service == "sts" {
+				h.decided()
+			}
+			return err
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -520,5 +527,24 @@ func TestOIDCPartition(t *testing.T) {
 	}
 	if line := h.lastRecord(); !strings.Contains(line, `"principalId":"arn:aws-cn:iam`) || !strings.Contains(line, `"awsRegion":"cn-north-1"`) {
 		t.Errorf("record %s", line)
+	}
+}
+
+// TestWebIdentityRoleMadeAgain deletes the role after its trust policy has allowed a call, and makes another of its name, which trusts nobody: the
+// session is not one of that.
+func TestWebIdentityRoleMadeAgain(t *testing.T) {
+	h := newOIDCHouse(t)
+	h.decided = func() {
+		h.decided = nil
+		again := &record.Role{MaxSeconds: 7200, Trust: `{"Version":"2012-10-17","Statement":[]}`,
+			Principal: record.Principal{Account: oidcAccount, ID: "AROAAGAIN", Name: "deploy", Path: "/ci/"}}
+		h.put(&record.Name{Account: oidcAccount, Kind: record.RoleKind, Name: "deploy", ID: again.ID}, again)
+	}
+	resp, err := h.assume(h.request(h.token(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id := resp.AssumedRoleUser.AssumedRoleId.V; id != "AROAEXAMPLE:build-7" {
+		t.Errorf("a session of %s", id)
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/oidc"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
@@ -132,7 +133,7 @@ func (s *STS) resolveWebIdentity(tx *service.Tx, q *api.AssumeRoleWithWebIdentit
 		return nil, errToken
 	}
 	target := service.Target{Action: action, Account: arn.Account, ARN: q.RoleArn.V, Denied: webIdentityDenied(action)}
-	role, err := findRole(tx, arn)
+	role, err := webIdentityRole(tx, arn)
 	if err != nil {
 		return nil, err
 	}
@@ -158,13 +159,19 @@ func (s *STS) resolveWebIdentity(tx *service.Tx, q *api.AssumeRoleWithWebIdentit
 	return targets, nil
 }
 
+// webIdentityRole returns the role of an ARN, nil if there is none. Of a call it is one and the same role: nothing guards what is read for it, and a
+// session must not be of another one than that whose trust policy was asked.
+func webIdentityRole(tx *service.Tx, arn identity.Parsed) (*record.Role, error) {
+	return service.Once(tx, "web identity role", func() (*record.Role, error) { return findRole(tx, arn) })
+}
+
 func (s *STS) planWebIdentity(tx *service.Tx, q *api.AssumeRoleWithWebIdentityRequest, _ []service.Target) (*api.AssumeRoleWithWebIdentityResponse, error) {
 	asks, err := webIdentityOf(tx, q)
 	if err != nil {
 		return nil, err
 	}
 	arn, _ := webIdentityRoleARN(q)
-	role, err := findRole(tx, arn)
+	role, err := webIdentityRole(tx, arn)
 	if err != nil {
 		return nil, err
 	}

@@ -70,9 +70,10 @@ const (
 	UpdateKeyDescription
 	UpdatePrimaryRegion
 
-	STS     // every operation of AWS STS
-	IAM     // every operation of AWS IAM
-	Keyturn // every operation that is not AWS's
+	STS         // every operation of AWS STS that is signed
+	WebIdentity // AssumeRoleWithWebIdentity, which whoever has a token of some provider may call
+	IAM         // every operation of AWS IAM
+	Keyturn     // every operation that is not AWS's
 
 	classes // how many there are, none included
 )
@@ -155,9 +156,10 @@ var quotas = [classes]quota{
 	UpdateKeyDescription:      {"UpdateKeyDescription", 5, nil},
 	UpdatePrimaryRegion:       {"UpdatePrimaryRegion", 5, nil},
 
-	STS:     {"STS", 600, nil},
-	IAM:     {"IAM", 100, nil}, // AWS publishes none
-	Keyturn: {"Keyturn", 100, nil},
+	STS:         {"STS", 600, nil},
+	WebIdentity: {"AssumeRoleWithWebIdentity", 100, nil}, // AWS publishes none
+	IAM:         {"IAM", 100, nil},                       // likewise
+	Keyturn:     {"Keyturn", 100, nil},
 }
 
 func inChina(rate float64) map[string]float64 {

@@ -81,7 +81,12 @@ func (x *exchange) serveBearer(op *service.Op, form url.Values) {
 func (x *exchange) runQuery(op *service.Op, call *service.Call, req api.Request, decodeErr error) {
 	resp, err := x.h.Pipeline.Do(x.r.Context(), op, call, req, decodeErr)
 	if err != nil {
-		x.writeQueryError(err.(*api.Error))
+		e := err.(*api.Error)
+		if op.Unsigned && e.Code == api.ThrottlingException {
+			x.failQuery(e, op.Name)
+			return
+		}
+		x.writeQueryError(e)
 		return
 	}
 	result, _ := resp.(api.QueryResponse)
