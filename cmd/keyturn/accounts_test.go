@@ -502,3 +502,18 @@ func TestAccountsAreAudited(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestAccountsInOnePartition signs for a region of another partition: a Deny that names an account counts all the same.
+func TestAccountsInOnePartition(t *testing.T) {
+	s := startManaged(t)
+	s.create(t, "100000000077")
+	denied := s.user(t, managing, "warden", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"keyturn:*","Resource":"*"},`+
+		`{"Effect":"Deny","Action":"keyturn:*","Resource":"arn:aws:keyturn::`+managing+`:account/100000000077"}]}`)
+	for _, region := range []string{"us-east-1", "cn-north-1"} {
+		c := &connection{cfg: aws.Config{Credentials: provider(denied), Region: region, HTTPClient: awshttp.NewBuildableClient()}, endpoint: s.URL}
+		err := c.call(t.Context(), "Keyturn.SuspendAccount", &api.SuspendAccountRequest{AccountId: api.Some("100000000077")}, nil)
+		if code := errorCode(err); code != "AccessDeniedException" {
+			t.Errorf("signed for %s: %v", region, err)
+		}
+	}
+}

@@ -67,7 +67,7 @@ func (s *Accounts) target(tx *service.Tx, action, id string, missing error) ([]s
 	}
 	arn := "*"
 	if id != "" {
-		arn = "arn:" + record.Partition(tx.Call.Region) + ":keyturn::" + management + ":account/" + id
+		arn = "arn:aws:keyturn::" + management + ":account/" + id // the same in every region, so that no signature steps around a Deny
 	}
 	return []service.Target{{Action: action, Account: management, ARN: arn, Missing: missing}}, nil
 }
