@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/fips140"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/keyturn/keyturn/internal/api"
+)
+
+// TestIdentitiesDocs does what docs/identities.md and docs/server.md say of identities and accounts, word by word, in a deployment that
+// keyturn init has just made. Commands of the AWS CLI are run by it where KEYTURN_TEST_AWS_CLI says where it is; elsewhere this test signs and sends
+// what they would.
+func TestIdentitiesDocs(t *testing.T) {
+	for file, c := range map[string]struct {
+		commands *regexp.Regexp
+		least    int
+	}{
+		"identities.md": {regexp.MustCompile(`(?m)^    ((?:aws|keyturn|export) .*)$`), 18},
+		"server.md":     {regexp.MustCompile(`(?m)^    ((?:aws|keyturn accounts|export) .*)$`), 12},
+	} {
+		t.Run(file, func(t *testing.T) {
+			if fips140.Enforced() && file == "identities.md" {
+				t.Skip("MFA devices are refused in FIPS 140-only mode")
+			}
+			text, err := os.ReadFile("../../docs/" + file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := newDocs(t)
+			for _, m := range regexp.MustCompile("(?s)`([a-z-]+\\.json)`[^`]*:\n\n```json\n(.*?)```").FindAllSubmatch(text, -1) {
+				if err := os.WriteFile(filepath.Join(d.dir, string(m[1])), m[2], 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			commands := c.commands.FindAllSubmatch(text, -1)
+			if len(commands) < c.least {
+				t.Errorf("only %d commands found", len(commands))
+			}
+			for _, m := range commands {
+				d.run(string(m[1]))
+			}
+		})
+	}
+}
+
+// docs is a reader of the documentation, at a shell.
+type docs struct {
+	t      *testing.T
+	dir    string
+	url    string
+	env    map[string]string
+	key    map[string]string // what AKIA... and ... stand for
+	seed   string            // of the MFA device
+	awsCLI string
+}
+
+func newDocs(t *testing.T) *docs {
+	config := initFiles(t, keyFileSeal)
+	replaceInFile(t, config, "us-east-1", "eu-central-1")
+	root, err := runInitCommand(t, "--config", config, "--account", "111122223333")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := filepath.Join(t.TempDir(), "ready")
+	runCommand(t, "server", "--config", config, "--ready-file", ready)
+	d := &docs{t: t, dir: t.TempDir(), url: waitEndpoint(t, ready), awsCLI: os.Getenv("KEYTURN_TEST_AWS_CLI")}
+	d.env = map[string]string{
+		"HOME": d.dir, "PATH": os.Getenv("PATH"), "NO_COLOR": "1", "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": "",
+		"AWS_ACCESS_KEY_ID": root.AccessKeyID, "AWS_SECRET_ACCESS_KEY": root.SecretAccessKey,
+	}
+	return d
+}
+
+func replaceInFile(t *testing.T, file, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, bytes.ReplaceAll(b, []byte(from), []byte(to)), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newKey is an access key in JSON, as the AWS CLI prints it, or in XML.
+var newKey = regexp.MustCompile(`(?s)AccessKeyId(?:>|": ")(\w+).*SecretAccessKey(?:>|": ")([^<"]+)`)
+
+// run runs a line; what it prints of new secrets is what later lines mean.
+func (d *docs) run(line string) {
+	d.t.Helper()
+	args := strings.Fields(line)
+	for i, a := range args {
+		args[i] = d.meant(a)
+	}
+	if args[0] == "export" {
+		for _, assignment := range args[1:] {
+			if name, value, _ := strings.Cut(assignment, "="); name != "AWS_CA_BUNDLE" { // there is no TLS here
+				d.env[name] = os.Expand(value, func(name string) string { return d.env[name] })
+			}
+		}
+		return
+	}
+	out, err := d.output(args[0], args[1:])
+	if err != nil {
+		d.t.Fatalf("%s: %v\n%s", line, err, out)
+	}
+	if made := newKey.FindSubmatch(out); strings.Contains(line, "create-access-key") && made != nil {
+		d.key = map[string]string{"AWS_ACCESS_KEY_ID=AKIA...": string(made[1]), "AWS_SECRET_ACCESS_KEY=...": string(made[2])}
+	}
+	if file := filepath.Join(d.dir, "qr.png"); d.seed == "" && strings.Contains(line, "qr.png") {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.seed = strings.TrimSpace(string(b))
+	}
+}
+
+// meant is what a word of the documentation stands for.
+func (d *docs) meant(word string) string {
+	now := time.Now().Unix() / 30
+	switch word {
+	case "123456":
+		return code(d.t, d.seed, now-1)
+	case "789012":
+		return code(d.t, d.seed, now)
+	case "345678":
+		return code(d.t, d.seed, now+1)
+	case "QRCodePNG": // a phone would read it
+		return "Base32StringSeed"
+	}
+	if value, ok := d.key[word]; ok {
+		name, _, _ := strings.Cut(word, "=")
+		return name + "=" + value
+	}
+	return strings.Replace(strings.TrimSuffix(word, ":8443"), "https://kms.example.com", d.url, 1)
+}
+
+// output runs a command to its end.
+func (d *docs) output(name string, args []string) ([]byte, error) {
+	if name == "aws" && d.awsCLI == "" {
+		return d.aws(args[0], args[1], args[2:])
+	}
+	if name == "aws" {
+		name = d.awsCLI
+	}
+	cmd := exec.CommandContext(d.t.Context(), name, args...)
+	cmd.Dir = d.dir
+	for name, value := range d.env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	return cmd.CombinedOutput()
+}
+
+// aws calls an operation of IAM or STS.
+func (d *docs) aws(service, operation string, args []string) ([]byte, error) {
+	version := map[string]string{"iam": api.IAMVersion, "sts": api.STSVersion}[service]
+	form := url.Values{"Action": {camel(operation)}, "Version": {version}}
+	outfile := ""
+	for i := 0; i+1 < len(args); i += 2 {
+		name, value := strings.TrimPrefix(args[i], "--"), args[i+1]
+		if file, ok := strings.CutPrefix(value, "file://"); ok {
+			b, err := os.ReadFile(filepath.Join(d.dir, file))
+			if err != nil {
+				return nil, err
+			}
+			value = string(b)
+		}
+		switch name {
+		case "outfile": // of the CLI's own, as is bootstrap-method
+			outfile = value
+		case "bootstrap-method":
+		default:
+			form.Set(camel(name), value)
+		}
+	}
+	body, err := d.post(service, []byte(form.Encode()))
+	if err != nil || outfile == "" {
+		return body, err
+	}
+	var made struct {
+		Seed string `xml:"CreateVirtualMFADeviceResult>VirtualMFADevice>Base32StringSeed"`
+	}
+	if err := xml.Unmarshal(body, &made); err != nil {
+		return body, err
+	}
+	seed, err := base64.StdEncoding.DecodeString(made.Seed)
+	if err != nil {
+		return body, err
+	}
+	return body, os.WriteFile(filepath.Join(d.dir, outfile), seed, 0o600)
+}
+
+// camel makes UserName of user-name, and VirtualMFADeviceName of virtual-mfa-device-name.
+func camel(s string) string {
+	var b strings.Builder
+	for word := range strings.SplitSeq(s, "-") {
+		if word == "mfa" {
+			word = "MFA"
+		}
+		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return b.String()
+}
+
+func (d *docs) post(service string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(d.t.Context(), 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.env["AWS_ENDPOINT_URL_"+strings.ToUpper(service)], bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	sum := sha256.Sum256(body)
+	who := aws.Credentials{AccessKeyID: d.env["AWS_ACCESS_KEY_ID"], SecretAccessKey: d.env["AWS_SECRET_ACCESS_KEY"]}
+	if err := v4.NewSigner().SignHTTP(ctx, who, req, hex.EncodeToString(sum[:]), service, d.env["AWS_REGION"], time.Now()); err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return answer, err
+}
