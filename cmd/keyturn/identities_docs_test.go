@@ -71,6 +71,7 @@ type docs struct {
 	key    map[string]string // what AKIA... and ... stand for
 	seed   string            // of the MFA device
 	awsCLI string
+	typed  string // what commands read
 }
 
 func newDocs(t *testing.T) *docs {
@@ -164,7 +165,7 @@ func (d *docs) output(name string, args []string) ([]byte, error) {
 		name = d.awsCLI
 	}
 	cmd := exec.CommandContext(d.t.Context(), name, args...)
-	cmd.Dir = d.dir
+	cmd.Dir, cmd.Stdin = d.dir, strings.NewReader(d.typed)
 	for name, value := range d.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
@@ -245,4 +246,48 @@ func (d *docs) post(service string, body []byte) ([]byte, error) {
 		err = fmt.Errorf("status %d", resp.StatusCode)
 	}
 	return answer, err
+}
+
+// TestProfileWithCode: keyturn's commands work with profiles that assume a role with a code of an MFA device, which they ask for.
+func TestProfileWithCode(t *testing.T) {
+	if fips140.Enforced() {
+		t.Skip("MFA devices are refused in FIPS 140-only mode")
+	}
+	d := newDocs(t)
+	d.awsCLI = ""
+	const arn = "arn:aws:iam::111122223333:"
+	for name, text := range map[string]string{
+		"trust.json": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + arn + `user/admin"},"Action":"sts:AssumeRole",` +
+			`"Condition":{"Bool":{"aws:MultiFactorAuthPresent":"true"}}}]}`,
+		"config": "[profile ops]\nrole_arn = " + arn + "role/ops\ncredential_source = Environment\nmfa_serial = " + arn + "mfa/phone\n" +
+			"[profile closed]\nrole_arn = " + arn + "role/closed\ncredential_source = Environment\n",
+	} {
+		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.env["AWS_CONFIG_FILE"] = filepath.Join(d.dir, "config")
+	for _, line := range []string{
+		"export AWS_REGION=eu-central-1 AWS_ENDPOINT_URL_KMS=https://kms.example.com AWS_ENDPOINT_URL_IAM=https://kms.example.com AWS_ENDPOINT_URL_STS=https://kms.example.com",
+		"aws iam create-user --user-name admin",
+		"aws iam attach-user-policy --user-name admin --policy-arn arn:aws:iam::aws:policy/AdministratorAccess",
+		"aws iam create-role --role-name ops --assume-role-policy-document file://trust.json",
+		"aws iam attach-role-policy --role-name ops --policy-arn arn:aws:iam::aws:policy/AdministratorAccess",
+		"aws iam create-virtual-mfa-device --virtual-mfa-device-name phone --outfile qr.png",
+		"aws iam enable-mfa-device --user-name admin --serial-number " + arn + "mfa/phone --authentication-code1 123456 --authentication-code2 789012",
+		"aws iam create-access-key --user-name admin",
+		"export AWS_ACCESS_KEY_ID=AKIA... AWS_SECRET_ACCESS_KEY=...",
+	} {
+		d.run(line)
+	}
+	d.typed = d.meant("345678") + "\n"
+	if out, err := d.output("keyturn", []string{"keys", "create", "--alias", "first", "--profile", "ops"}); err != nil || !strings.Contains(string(out), "alias/first") {
+		t.Errorf("with a code: %v\n%s", err, out)
+	}
+	for profile, want := range map[string]string{"ops": "none was given", "closed": "hint: the profile's role could not be assumed"} {
+		d.typed = ""
+		if out, err := d.output("keyturn", []string{"keys", "list", "--profile", profile}); err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s: %v\n%s", profile, err, out)
+		}
+	}
 }
