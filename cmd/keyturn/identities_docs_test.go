@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/fips140"
 	"crypto/sha256"
@@ -26,7 +27,7 @@ import (
 	"github.com/keyturn/keyturn/internal/api"
 )
 
-// TestIdentitiesDocs does what docs/identities.md and docs/server.md say of identities and accounts, word by word, in a deployment that
+// TestIdentitiesDocs does what the guides say of identities and accounts, word by word, in a deployment that
 // keyturn init has just made. Commands of the AWS CLI are run by it where KEYTURN_TEST_AWS_CLI says where it is; elsewhere this test signs and sends
 // what they would.
 func TestIdentitiesDocs(t *testing.T) {
@@ -34,8 +35,9 @@ func TestIdentitiesDocs(t *testing.T) {
 		commands *regexp.Regexp
 		least    int
 	}{
-		"identities.md": {regexp.MustCompile(`(?m)^    ((?:aws|keyturn|export) .*)$`), 18},
-		"server.md":     {regexp.MustCompile(`(?m)^    ((?:aws|keyturn accounts|export) .*)$`), 12},
+		"identities.md":   {regexp.MustCompile(`(?m)^    ((?:aws|keyturn|export) .*)$`), 18},
+		"server.md":       {regexp.MustCompile(`(?m)^    ((?:aws|keyturn accounts|export) .*)$`), 12},
+		"web-identity.md": {regexp.MustCompile(`(?m)^    ((?:aws|export) .*)$`), 6},
 	} {
 		t.Run(file, func(t *testing.T) {
 			if fips140.Enforced() && file == "identities.md" {
@@ -136,6 +138,9 @@ func (d *docs) run(line string) {
 	}
 }
 
+// endpoints are how the guides call the server.
+var endpoints = regexp.MustCompile(`https://(kms|keyturn)\.example\.com(:8443)?`)
+
 // meant is what a word of the documentation stands for.
 func (d *docs) meant(word string) string {
 	now := time.Now().Unix() / 30
@@ -153,7 +158,7 @@ func (d *docs) meant(word string) string {
 		name, _, _ := strings.Cut(word, "=")
 		return name + "=" + value
 	}
-	return strings.Replace(strings.TrimSuffix(word, ":8443"), "https://kms.example.com", d.url, 1)
+	return endpoints.ReplaceAllString(word, d.url)
 }
 
 // output runs a command to its end.
@@ -190,6 +195,8 @@ func (d *docs) aws(service, operation string, args []string) ([]byte, error) {
 		case "outfile": // of the CLI's own, as is bootstrap-method
 			outfile = value
 		case "bootstrap-method":
+		case "client-id-list":
+			form.Set("ClientIDList.member.1", value)
 		default:
 			form.Set(camel(name), value)
 		}
@@ -211,12 +218,12 @@ func (d *docs) aws(service, operation string, args []string) ([]byte, error) {
 	return body, os.WriteFile(filepath.Join(d.dir, outfile), seed, 0o600)
 }
 
-// camel makes UserName of user-name, and VirtualMFADeviceName of virtual-mfa-device-name.
+// camel makes UserName of user-name, and MFADevice of mfa-device.
 func camel(s string) string {
 	var b strings.Builder
 	for word := range strings.SplitSeq(s, "-") {
-		if word == "mfa" {
-			word = "MFA"
+		if word == "mfa" || word == "id" {
+			word = strings.ToUpper(word)
 		}
 		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
 	}
@@ -226,7 +233,8 @@ func camel(s string) string {
 func (d *docs) post(service string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(d.t.Context(), 30*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.env["AWS_ENDPOINT_URL_"+strings.ToUpper(service)], bytes.NewReader(body))
+	endpoint := cmp.Or(d.env["AWS_ENDPOINT_URL_"+strings.ToUpper(service)], d.env["AWS_ENDPOINT_URL"])
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
