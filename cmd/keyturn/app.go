@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -191,6 +192,11 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 			return nil, err
 		}
 	}
+	if !c.Init {
+		if err := apart(ctx, a.pipeline, configured); err != nil {
+			return nil, err
+		}
+	}
 	a.runner = schedule.New(a.pipeline, k, c.Log)
 	if c.Prepare != nil {
 		// What an earlier run left half done goes first.
@@ -281,6 +287,31 @@ func initialized(ctx context.Context, p *service.Pipeline) error {
 		err = errNoAccessKey
 	}
 	return err
+}
+
+// apart refuses configured access keys that the store has too, of the same ID or for a user of the same name: policies could mean either.
+func apart(ctx context.Context, p *service.Pipeline, configured map[string]identity.Configured) error {
+	for _, id := range slices.Sorted(maps.Keys(configured)) {
+		r, err := p.Record(ctx, record.AccessKeyStoreKey(id))
+		if err != nil {
+			return err
+		}
+		if r != nil {
+			return fmt.Errorf("accounts: access key %s was made by IAM and needs no configuration; take it out there", id)
+		}
+		user := configured[id].Caller
+		if user.UserName == "" {
+			continue
+		}
+		if r, err = p.Record(ctx, record.NameStoreKey(user.Account, record.UserKind, user.UserName)); err != nil {
+			return err
+		}
+		if r != nil {
+			return withHint(fmt.Errorf("access key %s: account %s has an IAM user named %s already", id, user.Account, user.UserName),
+				"name another user in the configuration; or start without it and delete that one")
+		}
+	}
+	return nil
 }
 
 // openStore locks the data directory and opens its engine. created: there was no store.

@@ -368,7 +368,11 @@ func TestServerConfiguration(t *testing.T) {
 		"no TLS":              {replace("tls: {certificate: cert.pem, key: key.pem}\n", ""), "tls.certificate and tls.key are missing"},
 		"seal key beside":     {replace("key_file: seal.key", "key_file: data/seal.key"), "must not be in data_dir"},
 		"two seals":           {replace("key_file: seal.key", "key_file: seal.key, passphrase: {env: X}"), "either key_file or passphrase"},
-		"secret in the file":  {replace("{env: KEYTURN_TEST_SECRET}", "wJalrXUtnFEMI"), "secret"},
+		"secret in the file":  {replace("{env: KEYTURN_TEST_SECRET}", "wJalrXUtnFEMI"), "never the secret itself"},
+		"secrets in the file": {replace("{env: KEYTURN_TEST_SECRET}", "[wJalrXUtnFEMI]"), "never the secret itself"},
+		"secret from nowhere": {replace("{env: KEYTURN_TEST_SECRET}", "{vault: wJalrXUtnFEMI}"), "vault not found"},
+		"passphrase itself":   {replace("key_file: seal.key", "passphrase: wJalrXUtnFEMI"), "never the secret itself"},
+		"no host and port":    {replace("listen: 127.0.0.1:0", "listen: 8443", "tls: {certificate: cert.pem, key: key.pem}", "plain_http: true"), "is not HOST:PORT"},
 		"missing secret":      {replace("KEYTURN_TEST_SECRET", "KEYTURN_TEST_NOT_SET"), "the secret is empty"},
 		"account as a number": {replace(`"111122223333"`, `1111`), "12 digits"},
 		"no regions":          {replace("regions: [eu-central-1]\n", ""), "regions is missing"},
@@ -385,10 +389,26 @@ func TestServerConfiguration(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v; want %q", err, c.want)
 			}
-			if err != nil && strings.Contains(err.Error(), "wJalrXUtnFEMI") {
+			if err != nil && strings.Contains(err.Error(), "wJalrXU") {
 				t.Errorf("the error holds a secret: %v", err)
 			}
 		})
+	}
+}
+
+// TestConfiguredPolicies are those that IAM would not take for a user either.
+func TestConfiguredPolicies(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*"}]}`:                                "has a Resource",
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}]}`: "has no Principal",
+	} {
+		config := serverFiles(t, nil)
+		if err := os.WriteFile(filepath.Join(filepath.Dir(config), "alice.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := runToEnd(t, "server", "--config", config); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
 	}
 }
 

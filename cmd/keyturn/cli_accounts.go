@@ -60,7 +60,7 @@ func explainAccounts(c *connection, err error) error {
 	case api.LimitExceededException:
 		return withHint(err, "delete one of them with the same change: --replace ACCESS-KEY-ID")
 	case api.AccessDeniedException:
-		return withHint(err, "use credentials of the account that manages the others: those of its root user, or of a principal that its IAM policies allow keyturn:*")
+		return withHint(err, "use credentials of the account that manages the others, which keyturn init makes: of its root user, or of a principal that its IAM policies allow this")
 	case api.UnknownOperationException:
 		return withHint(c.explain(err), "only keyturn has these accounts: is the endpoint one of it?")
 	}

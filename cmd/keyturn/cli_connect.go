@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/fips140"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 
@@ -17,8 +20,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 	"github.com/spf13/pflag"
 )
@@ -99,8 +105,7 @@ func (f *clientFlags) connect(ctx context.Context, fallback string) (*connection
 	}
 	creds, err := cfg.Credentials.Retrieve(ctx)
 	if err != nil {
-		return nil, withHint(&plainError{fmt.Errorf("no credentials: %w", err)},
-			"give --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for keyturn on this machine: --endpoint "+devEndpoint)
+		return nil, withHint(&plainError{fmt.Errorf("no credentials: %w", err)}, credentialsHint(err))
 	}
 	if fips140.Enforced() && len(creds.SecretAccessKey) < minFIPSSecret {
 		return nil, withHint(errors.New("the secret access key is too short for FIPS 140-3 mode, in which HMAC keys have at least 112 bits"),
@@ -115,11 +120,31 @@ func (f *clientFlags) connect(ctx context.Context, fallback string) (*connection
 	return c, nil
 }
 
+// credentialsHint says what to do where no credentials were got.
+func credentialsHint(err error) string {
+	var call *smithy.OperationError
+	if errors.As(err, &call) && call.Service() == sts.ServiceID {
+		return "the profile's role could not be assumed: look at its trust policy, and whether AWS_ENDPOINT_URL_STS names the STS that is meant"
+	}
+	return "give --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for keyturn on this machine: --endpoint " + devEndpoint
+}
+
+// askCode asks for the code of the MFA device that a profile names, as the AWS CLI does; on standard error, since the output may go elsewhere.
+func askCode() (string, error) {
+	fmt.Fprint(os.Stderr, "Code of the MFA device: ")
+	line, err := bufio.NewReader(io.LimitReader(os.Stdin, 64)).ReadString('\n')
+	if code := strings.TrimSpace(line); code != "" {
+		return code, nil
+	}
+	return "", fmt.Errorf("the profile wants a code of its MFA device, and none was given: %w", err)
+}
+
 func (f *clientFlags) load(ctx context.Context, state imds.ClientEnableState) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
 		config.WithEC2IMDSClientEnableState(state),
 		config.WithRetryer(newRetryer),
 		config.WithLogger(logging.Nop{}),
+		config.WithAssumeRoleCredentialOptions(func(o *stscreds.AssumeRoleOptions) { o.TokenProvider = askCode }),
 	}
 	if f.region != "" {
 		options = append(options, config.WithRegion(f.region))

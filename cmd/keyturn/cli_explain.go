@@ -89,7 +89,7 @@ aws:MultiFactorAuthPresent. If policies ask for such values, the answer says so.
 With --policy the answer is what it would be with that key policy; nothing is changed.
 
 It needs kms:GetKeyPolicy and kms:ListGrants on the key, and to ask about others
-iam:SimulatePrincipalPolicy on the principal. Without an endpoint in --endpoint or the AWS
+iam:SimulatePrincipalPolicy on the principal, which must be of your account. Without an endpoint in --endpoint or the AWS
 environment it is that of keyturn dev: ` + devEndpoint + `
 
 Exit status: 0 allowed, 3 denied, 1 if it could not be told, 2 for a usage error.`,
@@ -153,6 +153,8 @@ Exit status: 0 allowed, 3 denied, 1 if it could not be told, 2 for a usage error
 // explainAccess words an error of the operations about access.
 func explainAccess(c *connection, err error) error {
 	switch api.ErrorCode(errorCode(err)) {
+	case api.AccessDeniedException:
+		return withHint(err, "it takes kms:GetKeyPolicy and kms:ListGrants on the key and the right to ask about principals, see --help; nobody can ask about those of another account")
 	case api.UnknownOperationException:
 		return withHint(c.explain(err), "only keyturn explains access: is the endpoint one of it?")
 	case api.NotFoundException:

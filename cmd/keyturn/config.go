@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,6 +51,15 @@ type sealConfig struct {
 type secretRef struct {
 	File string `yaml:"file"`
 	Env  string `yaml:"env"`
+}
+
+// UnmarshalYAML refuses a secret that stands there itself before an error can repeat it.
+func (r *secretRef) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode && n.Kind != yaml.AliasNode {
+		return fmt.Errorf("line %d: a secret is {file: FILE} or {env: NAME}, never the secret itself", n.Line)
+	}
+	type plain secretRef
+	return n.Load((*plain)(r), yaml.WithKnownFields())
 }
 
 type accountConfig struct {
@@ -164,9 +174,12 @@ func relativeTo(dir, path string) string {
 }
 
 func (c *serverConfig) check() error {
+	_, _, listenErr := net.SplitHostPort(c.Listen)
 	switch {
 	case c.Listen == "":
 		return errors.New("listen is missing, for example 0.0.0.0:8443")
+	case listenErr != nil:
+		return fmt.Errorf("listen %q is not HOST:PORT, for example 0.0.0.0:8443", c.Listen)
 	case c.DataDir == "":
 		return errors.New("data_dir is missing")
 	case len(c.Regions) == 0:
@@ -344,6 +357,9 @@ func readPolicy(path string) (*authz.Named, error) {
 	for _, st := range p.Statements {
 		if st.Principal != nil || st.NotPrincipal != nil {
 			return nil, fmt.Errorf("policy %s: a policy of a user has no Principal", path)
+		}
+		if st.Resources == nil && st.NotResources == nil {
+			return nil, fmt.Errorf("policy %s: every statement of a policy of a user has a Resource", path)
 		}
 	}
 	return &authz.Named{Name: filepath.Base(path), Compiled: policy.Compile(p)}, nil

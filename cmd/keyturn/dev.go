@@ -174,7 +174,7 @@ func printDevBanner(cmd *cobra.Command, f devFlags, endpoint, region string) {
 	}
 	fmt.Fprintf(out, "\n  export AWS_ENDPOINT_URL_KMS=%s AWS_ENDPOINT_URL_STS=%s AWS_ENDPOINT_URL_IAM=%s\n", endpoint, endpoint, endpoint)
 	if f.strict {
-		fmt.Fprintf(out, "  export AWS_SHARED_CREDENTIALS_FILE=%s AWS_PROFILE=%s\n", filepath.Join(f.dataDir, credentialsFile), devProfile)
+		fmt.Fprintf(out, "  export AWS_SHARED_CREDENTIALS_FILE=%s AWS_PROFILE=%s\n", shellWord(filepath.Join(f.dataDir, credentialsFile)), devProfile)
 	} else {
 		fmt.Fprintln(out, "  export AWS_ACCESS_KEY_ID=keyturn AWS_SECRET_ACCESS_KEY=needs-no-secret")
 	}

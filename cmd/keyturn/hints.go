@@ -23,9 +23,9 @@ func hintFor(err error) string {
 	case errors.Is(err, seal.ErrWrongKey):
 		return "use the key file or passphrase that the store was made with; nothing was changed"
 	case errors.Is(err, seal.ErrFormat), errors.Is(err, store.ErrFormat):
-		return "use the keyturn that made the data directory, or another --data-dir; nothing was changed"
+		return "use the keyturn that made the data directory, or another data directory; nothing was changed"
 	case errors.Is(err, store.ErrLocked):
-		return "another keyturn is running on it: stop that one, or use another --data-dir"
+		return "another keyturn is running on it: stop that one, or use another data directory"
 	case errors.Is(err, seal.ErrDamaged), errors.Is(err, store.ErrDamaged):
 		return "the data is not what keyturn wrote: restore it from a copy; nothing was changed"
 	}

@@ -136,7 +136,7 @@ func runInit(cmd *cobra.Command, f initFlags) error {
 	if err = file.write(made.key); err == nil {
 		err = f.print(cmd.OutOrStdout(), c, file, made)
 	} else {
-		err = withHint(err, "make another with: keyturn init --config "+f.config+" --new-root-key --replace "+made.key.id)
+		err = withHint(err, "make another with: keyturn init --config "+shellWord(f.config)+" --new-root-key --replace "+made.key.id)
 	}
 	return errors.Join(err, a.close())
 }
@@ -292,7 +292,7 @@ func (f *initFlags) print(w io.Writer, c *serverConfig, file *keyFile, made *mad
 	}
 	b.WriteString("Use it to make IAM users and roles, and work as these.\n\n")
 	if !f.newRootKey {
-		fmt.Fprintf(&b, "  keyturn server --config %s\n\n", f.config)
+		fmt.Fprintf(&b, "  keyturn server --config %s\n\n", shellWord(f.config))
 	}
 	b.WriteString(file.exports(made.key))
 	url := c.url()

@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
 	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -246,6 +249,45 @@ func TestInitBesideConfigured(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestConfiguredAgain: what IAM has made cannot stand in the configuration as well, for then two would answer to one name.
+func TestConfiguredAgain(t *testing.T) {
+	config := serverFiles(t, replace("tls: {certificate: cert.pem, key: key.pem}", "plain_http: true"))
+	if err := runToEnd(t, "seal", "generate", filepath.Join(filepath.Dir(config), "seal.key")); err != nil {
+		t.Fatal(err)
+	}
+	ready := filepath.Join(t.TempDir(), "ready")
+	stop := runCommand(t, "server", "--config", config, "--ready-file", ready)
+	url := waitEndpoint(t, ready)
+	iam := awsiam.New(awsiam.Options{
+		BaseEndpoint: &url, Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", ""),
+	})
+	if _, err := iam.CreateUser(t.Context(), &awsiam.CreateUserInput{UserName: aws.String("Bob")}); err != nil {
+		t.Fatal(err)
+	}
+	made, err := iam.CreateAccessKey(t.Context(), &awsiam.CreateAccessKeyInput{UserName: aws.String("Bob")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ line, want string }{
+		{"{id: AKIABOBBOBBOBBOBBOB2, secret: {file: secret}, user: bob}", "has an IAM user named bob already"},
+		{"{id: " + *made.AccessKey.AccessKeyId + ", secret: {file: secret}, user: carol}", "was made by IAM"},
+	} {
+		if err := os.WriteFile(config, append(bytes.Clone(before), "      - "+c.line+"\n"...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := runToEnd(t, "server", "--config", config); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.line, err, c.want)
+		}
 	}
 }
 

@@ -119,6 +119,14 @@ func printable(s string) string {
 	return b.String()
 }
 
+// shellWord quotes s for a POSIX shell, if it has to be.
+func shellWord(s string) string {
+	if s != "" && madeOf(s, letters+"0123456789/._-+=:,@%") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(printable(s), "'", `'\''`) + "'"
+}
+
 // stamp writes t as RFC 3339 in UTC, to the second; "" for the nil time.
 func stamp(t *time.Time) string {
 	if t == nil {

@@ -79,3 +79,13 @@ func TestColoredFile(t *testing.T) {
 		t.Error("a file counts as a terminal")
 	}
 }
+
+func TestShellWord(t *testing.T) {
+	for s, want := range map[string]string{
+		"/var/lib/keyturn/root.credentials": "/var/lib/keyturn/root.credentials", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(sh)": "'$(sh)'", "~x": "'~x'",
+	} {
+		if got := shellWord(s); got != want {
+			t.Errorf("%q is quoted as %s, want %s", s, got, want)
+		}
+	}
+}

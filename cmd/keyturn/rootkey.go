@@ -83,7 +83,7 @@ func (k *keyFile) write(key rootKey) error {
 // exports are the lines that a shell needs to use the key.
 func (k *keyFile) exports(key rootKey) string {
 	if k != nil {
-		return "  export AWS_SHARED_CREDENTIALS_FILE=" + k.path + "\n"
+		return "  export AWS_SHARED_CREDENTIALS_FILE=" + shellWord(k.path) + "\n"
 	}
 	return fmt.Sprintf("  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", key.id, key.secret)
 }
