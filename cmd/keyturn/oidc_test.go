@@ -66,7 +66,7 @@ func TestOIDCFederation(t *testing.T) {
 	s := startDev(t, dir, func(c *appConfig) {
 		c.WebIdentity = &discovery.Config{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Roots: issuer.Roots()}
 	})
-	root := credentials.NewStaticCredentialsProvider(oidcAccount, "secret", "")
+	root := credentials.NewStaticCredentialsProvider(oidcAccount, "secret-of-the-client", "")
 	iam := awsiam.New(awsiam.Options{BaseEndpoint: &s.URL, Region: "us-east-1", Credentials: root, RetryMaxAttempts: 1})
 	made, err := iam.CreateOpenIDConnectProvider(t.Context(), &awsiam.CreateOpenIDConnectProviderInput{Url: &issuer.URL, ClientIDList: []string{"sts.amazonaws.com"}})
 	if err != nil {
@@ -145,7 +145,7 @@ func TestOIDCFile(t *testing.T) {
 	ready := filepath.Join(dir, "ready")
 	stop := runCommand(t, "dev", "--in-memory", "--listen", "127.0.0.1:0", "--web-identity", file, "--ready-file", ready)
 	endpoint := waitEndpoint(t, ready)
-	iam := awsiam.New(awsiam.Options{BaseEndpoint: &endpoint, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider(oidcAccount, "secret", "")})
+	iam := awsiam.New(awsiam.Options{BaseEndpoint: &endpoint, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider(oidcAccount, "secret-of-the-client", "")})
 	if _, err := iam.CreateOpenIDConnectProvider(t.Context(), &awsiam.CreateOpenIDConnectProviderInput{Url: &issuer.URL, ClientIDList: []string{"a"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 func TestUserKeysInDev(t *testing.T) {
 	s := startDev(t, "")
 	ctx := t.Context()
-	iam := awsiam.New(awsiam.Options{BaseEndpoint: &s.URL, Region: "us-east-1", RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider("any", "any", "")})
+	iam := awsiam.New(awsiam.Options{BaseEndpoint: &s.URL, Region: "us-east-1", RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider("anybody", "any-secret-will-do", "")})
 	key, err := kmsClient(s.URL, "any", "us-east-1").CreateKey(ctx, &awskms.CreateKeyInput{})
 	if err != nil {
 		t.Fatal(err)
