@@ -399,8 +399,8 @@ func TestServerConfiguration(t *testing.T) {
 // TestConfiguredPolicies are those that IAM would not take for a user either.
 func TestConfiguredPolicies(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*"}]}`:                                "has a Resource",
-		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}]}`: "has no Principal",
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*"}]}`:                                "must contain resources",
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}]}`: "should not specify a principal",
 	} {
 		config := serverFiles(t, nil)
 		if err := os.WriteFile(filepath.Join(filepath.Dir(config), "alice.json"), []byte(text), 0o600); err != nil {

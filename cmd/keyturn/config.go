@@ -350,17 +350,9 @@ func readPolicy(path string) (*authz.Named, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading a policy: %w", err)
 	}
-	p, err := policy.Parse(text)
+	p, err := policy.ParseIdentity(text)
 	if err != nil {
 		return nil, fmt.Errorf("policy %s: %w", path, err)
-	}
-	for _, st := range p.Statements {
-		if st.Principal != nil || st.NotPrincipal != nil {
-			return nil, fmt.Errorf("policy %s: a policy of a user has no Principal", path)
-		}
-		if st.Resources == nil && st.NotResources == nil {
-			return nil, fmt.Errorf("policy %s: every statement of a policy of a user has a Resource", path)
-		}
 	}
 	return &authz.Named{Name: filepath.Base(path), Compiled: policy.Compile(p)}, nil
 }

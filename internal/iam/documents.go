@@ -15,17 +15,8 @@ func encodeDocument(document string) api.Opt[string] {
 
 // checkIdentityPolicy reads a policy that belongs to an identity: it has no Principal, and its statements name resources.
 func checkIdentityPolicy(document string) error {
-	p, err := policy.Parse([]byte(document))
-	if err != nil {
+	if _, err := policy.ParseIdentity([]byte(document)); err != nil {
 		return malformed(err)
-	}
-	for _, st := range p.Statements {
-		if st.Principal != nil || st.NotPrincipal != nil {
-			return api.Errorf(api.MalformedPolicyDocument, "Policy document should not specify a principal.")
-		}
-		if st.Resources == nil && st.NotResources == nil {
-			return api.Errorf(api.MalformedPolicyDocument, "Policy statement must contain resources.")
-		}
 	}
 	return nil
 }

@@ -68,10 +68,15 @@ func (a *keyAction) spelled(key string) string {
 	return cmp.Or(listed(ofConnection, key), listed(ofPrincipal, key), key)
 }
 
-// actionOf returns the action on keys that a request names.
+// actionOf returns the action on keys that a request names, in whatever case, as in policies.
 func actionOf(actions map[string]*keyAction, name string) (*keyAction, error) {
 	if a := actions[name]; a != nil {
 		return a, nil
+	}
+	for known, a := range actions {
+		if strings.EqualFold(known, name) {
+			return a, nil
+		}
 	}
 	return nil, api.Errorf(api.ValidationException, "%s is not the name of an action on keys, such as kms:Decrypt", cut(name))
 }

@@ -40,7 +40,11 @@ func (k *KMS) explainAccess(actions map[string]*keyAction) *service.Op {
 			str(p, "keyPolicy", q.KeyPolicy)
 		},
 		Plan: func(tx *service.Tx, q *api.ExplainAccessRequest, targets []service.Target) (*api.ExplainAccessResponse, error) {
-			return k.planExplain(tx, actions[q.Action.V], q, targets)
+			action, err := actionOf(actions, q.Action.V)
+			if err != nil {
+				return nil, err
+			}
+			return k.planExplain(tx, action, q, targets)
 		},
 	}.Op("keyturn")
 }
@@ -78,7 +82,7 @@ func (k *KMS) planExplain(tx *service.Tx, action *keyAction, q *api.ExplainAcces
 		return nil, err
 	}
 	r := &api.ExplainAccessResponse{
-		KeyId: api.Some(key.ARN()), Principal: api.Some(who.arn), Action: q.Action, Allowed: api.Some(f.Allowed),
+		KeyId: api.Some(key.ARN()), Principal: api.Some(who.arn), Action: api.Some(action.name), Allowed: api.Some(f.Allowed),
 		Decision: api.Some(api.AccessDecisionType(f.Verdict())), DecidedBy: api.Some(f.By.String()),
 		Statements: matched(f.Statements), Conditional: api.Some(f.conditional), MissingContextKeys: f.missing,
 	}

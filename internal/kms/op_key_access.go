@@ -48,7 +48,11 @@ func (k *KMS) listKeyAccess(actions map[string]*keyAction) *service.Op {
 			str(p, "marker", q.Marker)
 		},
 		Plan: func(tx *service.Tx, q *api.ListKeyAccessRequest, targets []service.Target) (*api.ListKeyAccessResponse, error) {
-			return k.planKeyAccess(tx, actions[q.Action.V], q, targets[0].Key)
+			action, err := actionOf(actions, q.Action.V)
+			if err != nil {
+				return nil, err
+			}
+			return k.planKeyAccess(tx, action, q, targets[0].Key)
 		},
 	}.Op("keyturn")
 }
@@ -86,7 +90,7 @@ func (k *KMS) planKeyAccess(tx *service.Tx, action *keyAction, q *api.ListKeyAcc
 		}
 		after = rest
 	}
-	r := &api.ListKeyAccessResponse{KeyId: api.Some(key.ARN()), Action: q.Action, Principals: []api.KeyAccess{}, Truncated: api.Some(false)}
+	r := &api.ListKeyAccessResponse{KeyId: api.Some(key.ARN()), Action: api.Some(action.name), Principals: []api.KeyAccess{}, Truncated: api.Some(false)}
 	limit, looked, deadline := min(limitOr(q.Limit, defaultAccessPage), 100), 0, k.config.RealTime().Add(timePerPage)
 	for ; part < len(parts); part, after = part+1, "" {
 		for {

@@ -37,17 +37,8 @@ func checkSessionPolicies(inline api.Opt[string], arns []api.PolicyDescriptorTyp
 	if utf8.RuneCountInString(inline.V) > sessionPolicyLength {
 		return invalid("1 validation error detected: Value at 'policy' failed to satisfy constraint: Member must have length less than or equal to %d", sessionPolicyLength)
 	}
-	p, err := policy.Parse([]byte(inline.V))
-	if err != nil {
+	if _, err := policy.ParseIdentity([]byte(inline.V)); err != nil {
 		return api.Errorf(api.MalformedPolicyDocument, "%s", err.Error())
-	}
-	for _, st := range p.Statements {
-		if st.Principal != nil || st.NotPrincipal != nil {
-			return api.Errorf(api.MalformedPolicyDocument, "Policy document should not specify a principal.")
-		}
-		if st.Resources == nil && st.NotResources == nil {
-			return api.Errorf(api.MalformedPolicyDocument, "Policy statement must contain resources.")
-		}
 	}
 	return nil
 }
