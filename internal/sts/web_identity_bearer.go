@@ -17,8 +17,8 @@ import (
 
 // ProviderKeys finds the keys of OpenID Connect providers: *discovery.Keys.
 type ProviderKeys interface {
-	// Find returns the keys of an issuer with an ID, at least one.
-	Find(ctx context.Context, issuer, keyID string) ([]oidc.Key, error)
+	// Find returns the keys of an issuer with an ID, at least one. The issuer is asked on behalf of an account.
+	Find(ctx context.Context, account, issuer, keyID string) ([]oidc.Key, error)
 }
 
 // WebIdentities finds out who brings the token of an OpenID Connect provider.
@@ -79,7 +79,7 @@ func (w *WebIdentities) Bearer(ctx context.Context, req api.Request) (*service.C
 	if err := w.acceptable(provider, &token.Claims); err != nil {
 		return nil, "", err
 	}
-	if err := w.verify(ctx, token); err != nil {
+	if err := w.verify(ctx, role.Account, token); err != nil {
 		return nil, "", err
 	}
 	return webIdentityCaller(provider, &token.Claims, role.Partition).In(region), region, nil
@@ -163,8 +163,8 @@ func (w *WebIdentities) now() time.Time {
 }
 
 // verify checks the signature with the provider's keys.
-func (w *WebIdentities) verify(ctx context.Context, t *oidc.Token) error {
-	keys, err := w.Keys.Find(ctx, t.Claims.Issuer, t.KeyID)
+func (w *WebIdentities) verify(ctx context.Context, account string, t *oidc.Token) error {
+	keys, err := w.Keys.Find(ctx, account, t.Claims.Issuer, t.KeyID)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return errIdP // whoever asked has gone

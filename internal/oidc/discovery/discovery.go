@@ -31,6 +31,7 @@ const (
 	failureMemory = 15 * time.Second
 	maxIssuers    = 1024
 	maxFetches    = 16 // at the same time
+	maxOfAccount  = 4  // of these, for one account: what its providers are slow in keeps others waiting no longer than that
 )
 
 // Config is what Keys are made of.
@@ -66,6 +67,7 @@ type Keys struct {
 
 	mu      sync.Mutex
 	issuers map[string]*issuer // guarded by mu, at most maxIssuers
+	busy    map[string]int     // fetches under way, by the account that they are for; guarded by mu
 }
 
 // issuer is what is known of one.
@@ -100,7 +102,7 @@ func New(c Config) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Keys{config: c, client: client, fetches: make(chan struct{}, maxFetches), issuers: make(map[string]*issuer)}, nil
+	return &Keys{config: c, client: client, fetches: make(chan struct{}, maxFetches), issuers: make(map[string]*issuer), busy: make(map[string]int)}, nil
 }
 
 // Close drops idle connections.
@@ -109,14 +111,14 @@ func (k *Keys) Close() error {
 	return nil
 }
 
-// Find returns the keys of an issuer with an ID, at least one. The error wraps ErrUnreachable, ErrAnswer or ErrUnknownKey, or is the
-// context's.
-func (k *Keys) Find(ctx context.Context, issuerURL, keyID string) ([]oidc.Key, error) {
+// Find returns the keys of an issuer with an ID, at least one. The issuer is asked on behalf of an account. The error wraps ErrUnreachable,
+// ErrAnswer or ErrUnknownKey, or is the context's.
+func (k *Keys) Find(ctx context.Context, account, issuerURL, keyID string) ([]oidc.Key, error) {
 	if set, ok := k.config.Static[issuerURL]; ok {
 		return find(set, keyID)
 	}
 	i := k.issuer(issuerURL)
-	if running := i.refresh(k, issuerURL, keyID); running != nil {
+	if running := i.refresh(k, account, issuerURL, keyID); running != nil {
 		select {
 		case <-running.done:
 		case <-ctx.Done():
@@ -160,14 +162,38 @@ func (k *Keys) forgetOldest() {
 }
 
 // refresh returns the fetch to wait for, nil if what is known will do or may not be fetched anew yet.
-func (i *issuer) refresh(k *Keys, url, keyID string) *fetch {
+func (i *issuer) refresh(k *Keys, account, url, keyID string) *fetch {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.running == nil && i.due(k.config.Now(), keyID) {
-		i.running = &fetch{done: make(chan struct{})}
-		go i.run(k, url, i.running)
+	if i.running == nil && i.due(k.config.Now(), keyID) && k.begin(account) {
+		f := &fetch{done: make(chan struct{})}
+		i.running = f
+		go func() {
+			defer k.end(account)
+			i.run(k, url, f)
+		}()
 	}
 	return i.running
+}
+
+// begin tells whether one more fetch for an account may be under way. Nothing is remembered of one that may not: the issuer may be another
+// account's, too.
+func (k *Keys) begin(account string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.busy[account] >= maxOfAccount {
+		return false
+	}
+	k.busy[account]++
+	return true
+}
+
+func (k *Keys) end(account string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.busy[account]--; k.busy[account] == 0 {
+		delete(k.busy, account)
+	}
 }
 
 // due tells whether keys should be fetched now.

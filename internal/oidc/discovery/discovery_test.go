@@ -19,6 +19,8 @@ import (
 	"github.com/keyturn/keyturn/internal/oidc/oidctest"
 )
 
+const account = "111122223333"
+
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 // clock is a time that tests turn.
@@ -48,7 +50,7 @@ func TestCached(t *testing.T) {
 	i := oidctest.New(t, "/realms/a/")
 	k, c := newKeys(t, i)
 	for range 5 {
-		if keys, err := k.Find(t.Context(), i.URL, "rsa"); err != nil || len(keys) != 1 {
+		if keys, err := k.Find(t.Context(), account, i.URL, "rsa"); err != nil || len(keys) != 1 {
 			t.Fatal(keys, err)
 		}
 	}
@@ -56,7 +58,7 @@ func TestCached(t *testing.T) {
 		t.Errorf("asked %d and %d times, want once", a, b)
 	}
 	c.turn(16 * time.Minute)
-	if _, err := k.Find(t.Context(), i.URL, "rsa"); err != nil {
+	if _, err := k.Find(t.Context(), account, i.URL, "rsa"); err != nil {
 		t.Fatal(err)
 	}
 	if a, b := count(i); a != 2 || b != 2 {
@@ -68,21 +70,21 @@ func TestCached(t *testing.T) {
 func TestRotation(t *testing.T) {
 	i := oidctest.New(t, "")
 	k, c := newKeys(t, i)
-	if _, err := k.Find(t.Context(), i.URL, "p256"); err != nil {
+	if _, err := k.Find(t.Context(), account, i.URL, "p256"); err != nil {
 		t.Fatal(err)
 	}
 	i.Rotate(t, "p256", "new")
 	c.turn(time.Minute)
-	if _, err := k.Find(t.Context(), i.URL, "new"); err != nil {
+	if _, err := k.Find(t.Context(), account, i.URL, "new"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.Find(t.Context(), i.URL, "p256"); !errors.Is(err, discovery.ErrUnknownKey) {
+	if _, err := k.Find(t.Context(), account, i.URL, "p256"); !errors.Is(err, discovery.ErrUnknownKey) {
 		t.Errorf("the old key: %v", err)
 	}
 	_, before := count(i)
 	for n := range 600 {
 		c.turn(time.Second)
-		if _, err := k.Find(t.Context(), i.URL, fmt.Sprint("unknown", n)); !errors.Is(err, discovery.ErrUnknownKey) {
+		if _, err := k.Find(t.Context(), account, i.URL, fmt.Sprint("unknown", n)); !errors.Is(err, discovery.ErrUnknownKey) {
 			t.Fatal(err)
 		}
 	}
@@ -104,7 +106,7 @@ func TestCombined(t *testing.T) {
 	gone, hangUp := context.WithCancel(t.Context())
 	first := make(chan error)
 	go func() {
-		_, err := k.Find(gone, i.URL, "rsa")
+		_, err := k.Find(gone, account, i.URL, "rsa")
 		first <- err
 	}()
 	<-asked
@@ -115,7 +117,7 @@ func TestCombined(t *testing.T) {
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {
-			if _, err := k.Find(t.Context(), i.URL, "rsa"); err != nil {
+			if _, err := k.Find(t.Context(), account, i.URL, "rsa"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -202,7 +204,7 @@ func TestBadAnswers(t *testing.T) {
 			k, c := newKeys(t, i, func(c *discovery.Config) { c.Timeout = 300 * time.Millisecond })
 			for range 3 {
 				start := time.Now()
-				if _, err := k.Find(t.Context(), i.URL, "rsa"); !errors.Is(err, test.want) {
+				if _, err := k.Find(t.Context(), account, i.URL, "rsa"); !errors.Is(err, test.want) {
 					t.Errorf("%v, want %v", err, test.want)
 				}
 				if time.Since(start) > 10*time.Second {
@@ -215,7 +217,7 @@ func TestBadAnswers(t *testing.T) {
 			}
 			well.Store(true)
 			c.turn(time.Minute)
-			if _, err := k.Find(t.Context(), i.URL, "rsa"); err != nil {
+			if _, err := k.Find(t.Context(), account, i.URL, "rsa"); err != nil {
 				t.Errorf("when it has got well: %v", err)
 			}
 		})
@@ -244,16 +246,16 @@ func TestStale(t *testing.T) {
 		return down.Load()
 	}
 	k, c := newKeys(t, i)
-	if _, err := k.Find(t.Context(), i.URL, "rsa"); err != nil {
+	if _, err := k.Find(t.Context(), account, i.URL, "rsa"); err != nil {
 		t.Fatal(err)
 	}
 	down.Store(true)
 	c.turn(59 * time.Minute)
-	if _, err := k.Find(t.Context(), i.URL, "rsa"); err != nil {
+	if _, err := k.Find(t.Context(), account, i.URL, "rsa"); err != nil {
 		t.Errorf("after 59 minutes: %v", err)
 	}
 	c.turn(time.Minute)
-	if _, err := k.Find(t.Context(), i.URL, "rsa"); !errors.Is(err, discovery.ErrUnreachable) {
+	if _, err := k.Find(t.Context(), account, i.URL, "rsa"); !errors.Is(err, discovery.ErrUnreachable) {
 		t.Errorf("after an hour: %v", err)
 	}
 }
@@ -262,11 +264,11 @@ func TestStale(t *testing.T) {
 func TestPrivate(t *testing.T) {
 	i := oidctest.New(t, "")
 	k, _ := newKeys(t, i, func(c *discovery.Config) { c.AllowPrivate = nil })
-	if _, err := k.Find(t.Context(), i.URL, "rsa"); !errors.Is(err, discovery.ErrAnswer) || i.Connections.Load() != 0 {
+	if _, err := k.Find(t.Context(), account, i.URL, "rsa"); !errors.Is(err, discovery.ErrAnswer) || i.Connections.Load() != 0 {
 		t.Errorf("%v, %d connections", err, i.Connections.Load())
 	}
 	k, _ = newKeys(t, i, func(c *discovery.Config) { c.Roots = nil })
-	if _, err := k.Find(t.Context(), i.URL, "rsa"); !errors.Is(err, discovery.ErrUnreachable) || i.Configurations.Load() != 0 {
+	if _, err := k.Find(t.Context(), account, i.URL, "rsa"); !errors.Is(err, discovery.ErrUnreachable) || i.Configurations.Load() != 0 {
 		t.Errorf("%v", err)
 	}
 }
@@ -279,10 +281,10 @@ func TestStatic(t *testing.T) {
 		t.Fatal(err)
 	}
 	k, _ := newKeys(t, i, func(c *discovery.Config) { c.Static = map[string]oidc.KeySet{i.URL: set} })
-	if _, err := k.Find(t.Context(), i.URL, "rsa"); err != nil {
+	if _, err := k.Find(t.Context(), account, i.URL, "rsa"); err != nil {
 		t.Error(err)
 	}
-	if _, err := k.Find(t.Context(), i.URL, "unknown"); !errors.Is(err, discovery.ErrUnknownKey) {
+	if _, err := k.Find(t.Context(), account, i.URL, "unknown"); !errors.Is(err, discovery.ErrUnknownKey) {
 		t.Error(err)
 	}
 	if n := i.Connections.Load(); n != 0 {
@@ -294,21 +296,21 @@ func TestStatic(t *testing.T) {
 func TestManyIssuers(t *testing.T) {
 	i := oidctest.New(t, "")
 	k, c := newKeys(t, i, func(c *discovery.Config) { c.AllowPrivate = loopback[:1] })
-	if _, err := k.Find(t.Context(), i.URL, "rsa"); err != nil {
+	if _, err := k.Find(t.Context(), account, i.URL, "rsa"); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 1100 {
 		c.turn(time.Millisecond)
 		if n == 600 { // used again, so not the oldest
-			if _, err := k.Find(t.Context(), i.URL, "rsa"); err != nil {
+			if _, err := k.Find(t.Context(), account, i.URL, "rsa"); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := k.Find(t.Context(), fmt.Sprintf("https://10.0.0.1/%d", n), "k"); !errors.Is(err, discovery.ErrAnswer) {
+		if _, err := k.Find(t.Context(), account, fmt.Sprintf("https://10.0.0.1/%d", n), "k"); !errors.Is(err, discovery.ErrAnswer) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := k.Find(t.Context(), i.URL, "rsa"); err != nil {
+	if _, err := k.Find(t.Context(), account, i.URL, "rsa"); err != nil {
 		t.Fatal(err)
 	}
 	if a, _ := count(i); a != 1 {
@@ -316,5 +318,44 @@ func TestManyIssuers(t *testing.T) {
 	}
 	if n := k.Remembered(); n != 1024 {
 		t.Errorf("%d issuers are remembered", n)
+	}
+}
+
+// TestSlowProvidersOfOneAccount has an account with many providers that never answer: those of others are asked as ever.
+func TestSlowProvidersOfOneAccount(t *testing.T) {
+	hang := make(chan struct{})
+	slow := oidctest.New(t, "/slow")
+	slow.Handler = func(http.ResponseWriter, *http.Request) bool {
+		<-hang
+		return true
+	}
+	quick := oidctest.New(t, "/quick")
+	roots := slow.Roots()
+	roots.AppendCertsFromPEM(quick.CertificatePEM())
+	k, _ := newKeys(t, quick, func(c *discovery.Config) { c.Roots, c.Timeout = roots, time.Minute })
+	const providers, atOnce = 32, 4
+	answers := make(chan error, providers)
+	for n := range providers {
+		go func() {
+			_, err := k.Find(t.Context(), "999999999999", fmt.Sprintf("%s/%d", slow.URL, n), "rsa")
+			answers <- err
+		}()
+	}
+	for range providers - atOnce { // all but those who wait for an answer
+		if err := <-answers; !errors.Is(err, discovery.ErrUnreachable) {
+			t.Errorf("one provider too many: %v", err)
+		}
+	}
+	if _, err := k.Find(t.Context(), account, quick.URL, "rsa"); err != nil {
+		t.Errorf("another account's provider: %v", err)
+	}
+	close(hang)
+	for range atOnce {
+		if err := <-answers; err == nil {
+			t.Error("a provider that gave no keys has one")
+		}
+	}
+	if _, err := k.Find(t.Context(), "999999999999", quick.URL, "rsa"); err != nil {
+		t.Errorf("the account's own other provider, now: %v", err)
 	}
 }
