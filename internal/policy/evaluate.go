@@ -1,6 +1,6 @@
 package policy
 
-// Request is what is asked of a policy.
+// Request is what is asked of a policy, or of several, one after the other.
 type Request struct {
 	Who      *Who   // nil is Anonymous
 	Action   string // "kms:Decrypt"
@@ -16,6 +16,8 @@ type Request struct {
 	// Unknown, unless nil, asks what would be decided if the conditions on some keys turned out well: the condition of an Allow on such a
 	// key is taken as met, and a Deny with one as not matching. Explanations use it; no decision ever does. Keys are spelled as for Value.
 	Unknown func(key string) bool
+
+	spent int // steps that evaluations of this request have taken: all of them together have maxWork
 }
 
 // Ref names a statement that took part in a decision.
@@ -31,8 +33,8 @@ type Outcome struct {
 	Allow, Deny []Ref
 }
 
-// maxWork bounds the time of one evaluation to some 50 ms, whatever policy and request hold: the product of their lengths, which is
-// what matching may take, is more than a server can bear. A key policy of 20 statements takes a few hundred steps.
+// maxWork bounds the time of all evaluations of a request together to some 50 ms, whatever policies and request hold: the product of their
+// lengths, which is what matching may take, is more than a server can bear. A key policy of 20 statements takes a few hundred steps.
 const maxWork = 16 << 20
 
 // evaluation is one policy being evaluated for one request.
@@ -78,7 +80,7 @@ func (c *Compiled) EvaluateIdentity(r *Request) Outcome {
 func (c *Compiled) EvaluateIdentityInto(r *Request, out *Outcome) { c.evaluate(r, out, false) }
 
 func (c *Compiled) evaluate(r *Request, out *Outcome, onResource bool) {
-	e := evaluation{work: work{left: maxWork}, request: r}
+	e := evaluation{work: work{left: maxWork - r.spent}, request: r}
 	e.resource, e.isARN = cutARN(r.Resource)
 	who := r.Who
 	if who == nil {
@@ -104,6 +106,7 @@ func (c *Compiled) evaluate(r *Request, out *Outcome, onResource bool) {
 			out.Allow = append(out.Allow, ref)
 		}
 	}
+	r.spent = maxWork - e.left
 }
 
 var nobody = Who{Kind: Anonymous}

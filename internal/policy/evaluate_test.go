@@ -213,4 +213,21 @@ func TestWorkLimit(t *testing.T) {
 	if len(out.Deny) != 0 {
 		t.Errorf("an honest request is denied: %v", out)
 	}
+
+	// Policies that are asked one after the other share what a request may take: the first of these leaves nothing for the others.
+	r := &Request{Action: "kms:Decrypt", Resource: keyARN, Value: context{"kms:encryptioncontext:a": {long}}.value}
+	p.EvaluateIdentity(r)
+	spent := r.spent
+	honest := Compile(mustParse(t, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":"s3:*","Resource":"*"}]}`))
+	for range 20 {
+		if out := p.EvaluateIdentity(r); len(out.Allow) != 0 || len(out.Deny) != 1 {
+			t.Errorf("a second slow policy: %v", out)
+		}
+		if out := honest.EvaluateIdentity(r); len(out.Allow) != 0 || len(out.Deny) != 1 {
+			t.Errorf("a policy after a slow one: %v", out)
+		}
+	}
+	if spent <= maxWork || r.spent > spent {
+		t.Errorf("%d steps for one policy, %d for all", spent, r.spent)
+	}
 }
