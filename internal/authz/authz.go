@@ -82,7 +82,7 @@ type Statement struct {
 // Decide answers a question. The error is Grant's.
 func Decide(q *Question) (Decision, error) {
 	e := evaluation{q: q, request: policy.Request{Who: q.Who, Action: q.Action, Resource: q.Resource, Value: q.Value, Unknown: q.Unknown}}
-	e.out.Allow = e.allow[:0]
+	e.out.Allow, e.request.Spent = e.allow[:0], &e.spent
 	e.d.CrossAccount = q.Who.Account != q.ResourceAccount
 	e.ask()
 	switch {
@@ -110,6 +110,7 @@ type evaluation struct {
 	q       *Question
 	request policy.Request
 	out     policy.Outcome // reused
+	spent   int            // steps of all policies so far
 	allow   [4]policy.Ref  // what out.Allow begins with: most often one statement allows, and none denies
 	d       Decision
 

@@ -1,6 +1,6 @@
 package policy
 
-// Request is what is asked of a policy, or of several, one after the other.
+// Request is what is asked of a policy.
 type Request struct {
 	Who      *Who   // nil is Anonymous
 	Action   string // "kms:Decrypt"
@@ -17,7 +17,9 @@ type Request struct {
 	// key is taken as met, and a Deny with one as not matching. Explanations use it; no decision ever does. Keys are spelled as for Value.
 	Unknown func(key string) bool
 
-	spent int // steps that evaluations of this request have taken: all of them together have maxWork
+	// Spent, unless nil, counts the steps of evaluations that share one bound, as those of all policies of a decision do. They must come one
+	// after the other. Nil: each evaluation has the bound to itself.
+	Spent *int
 }
 
 // Ref names a statement that took part in a decision.
@@ -80,7 +82,10 @@ func (c *Compiled) EvaluateIdentity(r *Request) Outcome {
 func (c *Compiled) EvaluateIdentityInto(r *Request, out *Outcome) { c.evaluate(r, out, false) }
 
 func (c *Compiled) evaluate(r *Request, out *Outcome, onResource bool) {
-	e := evaluation{work: work{left: maxWork - r.spent}, request: r}
+	e := evaluation{work: work{left: maxWork}, request: r}
+	if r.Spent != nil {
+		e.left -= *r.Spent
+	}
 	e.resource, e.isARN = cutARN(r.Resource)
 	who := r.Who
 	if who == nil {
@@ -106,7 +111,9 @@ func (c *Compiled) evaluate(r *Request, out *Outcome, onResource bool) {
 			out.Allow = append(out.Allow, ref)
 		}
 	}
-	r.spent = maxWork - e.left
+	if r.Spent != nil {
+		*r.Spent = maxWork - e.left
+	}
 }
 
 var nobody = Who{Kind: Anonymous}
