@@ -38,6 +38,7 @@ func (f *battlefield) user(t *testing.T, name string, members string, tags ...ia
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.secret(*key.AccessKey.SecretAccessKey)
 	return aws.Credentials{AccessKeyID: *key.AccessKey.AccessKeyId, SecretAccessKey: *key.AccessKey.SecretAccessKey}
 }
 
@@ -69,7 +70,8 @@ func (f *battlefield) key(t *testing.T, policy string) (arn string) {
 	return *k.KeyMetadata.Arn
 }
 
-func temporary(c *ststypes.Credentials) aws.Credentials {
+func (f *battlefield) temporary(c *ststypes.Credentials) aws.Credentials {
+	f.secret(*c.SecretAccessKey, *c.SessionToken)
 	return aws.Credentials{AccessKeyID: *c.AccessKeyId, SecretAccessKey: *c.SecretAccessKey, SessionToken: *c.SessionToken}
 }
 
@@ -189,7 +191,7 @@ func TestAttackDeputy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	session := temporary(out.Credentials)
+	session := f.temporary(out.Credentials)
 	const denied = "AccessDenied"
 	_, err = assume(machine, "no-external-id", awssts.AssumeRoleInput{})
 	f.refused(t, "no-external-id", denied, true, err)
@@ -217,7 +219,7 @@ func TestAttackDeputy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.kms(temporary(out.Credentials), "session-policy-for-all", nil).ScheduleKeyDeletion(ctx, &awskms.ScheduleKeyDeletionInput{KeyId: &key})
+	_, err = f.kms(f.temporary(out.Credentials), "session-policy-for-all", nil).ScheduleKeyDeletion(ctx, &awskms.ScheduleKeyDeletionInput{KeyId: &key})
 	f.refused(t, "session-policy-for-all", "AccessDeniedException", true, err)
 	narrow := agreed
 	narrow.Policy = document(`"Action":"kms:Decrypt","Resource":"*"`)
@@ -225,7 +227,7 @@ func TestAttackDeputy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.encrypt(ctx, temporary(out.Credentials), "session-policy-without-it", key)
+	_, err = f.encrypt(ctx, f.temporary(out.Credentials), "session-policy-without-it", key)
 	f.refused(t, "session-policy-without-it", "AccessDeniedException", true, err)
 
 	// A tag whose value would be a wildcard, or a variable of its own, if a policy's pattern took it in, is none that IAM takes.
@@ -261,6 +263,7 @@ func (f *battlefield) strangersUser(t *testing.T, name, members string) aws.Cred
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.secret(*key.AccessKey.SecretAccessKey)
 	return aws.Credentials{AccessKeyID: *key.AccessKey.AccessKeyId, SecretAccessKey: *key.AccessKey.SecretAccessKey}
 }
 
@@ -277,7 +280,7 @@ func TestAttackSessions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return temporary(out.Credentials)
+		return f.temporary(out.Credentials)
 	}
 	assumed := func() aws.Credentials {
 		t.Helper()
@@ -285,7 +288,7 @@ func TestAttackSessions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return temporary(out.Credentials)
+		return f.temporary(out.Credentials)
 	}
 	const unknown = "UnrecognizedClientException"
 	good, other := session(), assumed()

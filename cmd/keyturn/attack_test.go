@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,6 +44,16 @@ type battlefield struct {
 	dir    string
 	ahead  atomic.Int64 // how far the server's time is ahead
 	expect []attack
+
+	mu      sync.Mutex
+	secrets []string // that must be in no log; guarded by mu
+}
+
+// secret notes what must be in no log.
+func (f *battlefield) secret(list ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.secrets = append(f.secrets, list...)
 }
 
 // attack is what a log must show of one.
@@ -169,6 +180,11 @@ func (f *battlefield) inspect(t *testing.T) {
 	}
 	if len(f.expect) == 0 {
 		t.Error("nothing was tried")
+	}
+	for _, s := range append(f.secrets, victimRoot.SecretAccessKey, strangerRoot.SecretAccessKey) {
+		if s != "" && strings.Contains(string(security)+audited.String(), s) {
+			t.Errorf("a log has a secret of %d characters", len(s))
+		}
 	}
 }
 

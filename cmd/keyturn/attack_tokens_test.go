@@ -50,6 +50,7 @@ func TestAttackWebIdentity(t *testing.T) {
 		return issuer.Claims(now, "sts.amazonaws.com", all)
 	}
 	assume := func(app, token, arn string) error {
+		f.secret(token)
 		_, err := f.sts(aws.Credentials{}, app, nil).AssumeRoleWithWebIdentity(ctx, &awssts.AssumeRoleWithWebIdentityInput{
 			RoleArn: &arn, RoleSessionName: aws.String("pod-1"), WebIdentityToken: &token,
 		})
@@ -154,6 +155,7 @@ func TestAttackCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	serial := device.VirtualMFADevice.SerialNumber
+	f.secret(string(device.VirtualMFADevice.Base32StringSeed))
 	// The server's time stands in the middle of a step, so that none ends while the test runs.
 	f.ahead.Store(int64(15*time.Second - time.Duration(time.Now().UnixNano())%(30*time.Second)))
 	step := time.Now().Add(time.Duration(f.ahead.Load())).Unix() / 30

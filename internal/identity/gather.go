@@ -42,7 +42,8 @@ func must[T record.Record](g *gathering, storeKey string) (T, error) {
 	return t, err
 }
 
-// account refuses whoever is of an account that is suspended. An account that has no record never gets one, since it is in use.
+// account refuses whoever is of an account that is suspended. An account that has no record gets none while the
+// server runs, since it is in use.
 func (g *gathering) account(id string) error {
 	a, err := get[*record.Account](g, record.AccountStoreKey(id))
 	if err == nil && a != nil && !a.Suspended.IsZero() {

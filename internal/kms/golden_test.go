@@ -167,20 +167,30 @@ type modelShape struct {
 	Element   string            `json:"member"`
 }
 
-// TestNoSecretIsAudited checks, against the model, that no sensitive member and no blob gets into an audit record.
+// apiModel is what TestNoSecretIsAudited reads of a model.
+type apiModel struct {
+	Operations map[string]struct {
+		Input string `json:"input"`
+	} `json:"operations"`
+	Shapes map[string]modelShape `json:"shapes"`
+}
+
+// unmarked are members that are secret, though their models do not say so: codes of MFA devices.
+var unmarked = []string{"TokenCode", "AuthenticationCode1", "AuthenticationCode2"}
+
+// TestNoSecretIsAudited checks, against the models, that no sensitive member and no blob gets into an audit record.
 func TestNoSecretIsAudited(t *testing.T) {
-	text, err := os.ReadFile("../../api/kms.model.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var model struct {
-		Operations map[string]struct {
-			Input string `json:"input"`
-		} `json:"operations"`
-		Shapes map[string]modelShape `json:"shapes"`
-	}
-	if err := json.Unmarshal(text, &model); err != nil {
-		t.Fatal(err)
+	models := map[string]apiModel{}
+	for _, name := range []string{"kms", "iam", "sts", "keyturn"} {
+		text, err := os.ReadFile("../../api/" + name + ".model.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m apiModel
+		if err := json.Unmarshal(text, &m); err != nil {
+			t.Fatal(err)
+		}
+		models[name] = m
 	}
 	ops, requests := everyOperation(t)
 	checked := 0
@@ -193,10 +203,11 @@ func TestNoSecretIsAudited(t *testing.T) {
 		if strings.Contains(record, "blob:") {
 			t.Errorf("%s: the record has a blob in it: %s", op.Name, record)
 		}
+		model := models[op.Service]
 		input := model.Shapes[model.Operations[op.Name].Input]
 		for member, shape := range input.Members {
 			s := model.Shapes[shape]
-			if !s.Sensitive && s.Type != "blob" {
+			if !s.Sensitive && s.Type != "blob" && !slices.Contains(unmarked, member) {
 				continue
 			}
 			checked++
@@ -213,8 +224,8 @@ func TestNoSecretIsAudited(t *testing.T) {
 			}
 		}
 	}
-	if checked < 15 {
-		t.Errorf("only %d secret members were found in the model", checked)
+	if checked < 22 {
+		t.Errorf("only %d secret members were found in the models", checked)
 	}
 }
 
