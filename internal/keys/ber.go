@@ -46,7 +46,8 @@ func pkcs8ToDER(ber []byte) ([]byte, bool) {
 }
 
 // toDER turns one element in BER, and nothing behind it, into DER as far as lengths and strings in pieces go (X.690, sections 8.1.3,
-// 8.6.4, 8.7.3 and 10): what else DER forbids no key contains, or its parser refuses. The result is never longer.
+// 8.6.4, 8.7.3 and 10): what else DER forbids no key contains, or its parser refuses. The result
+// is less than twice as long: what grows is a BIT STRING in no pieces, two bytes that become three, and the lengths around many of them.
 func toDER(ber []byte) ([]byte, bool) {
 	r := &berReader{in: ber}
 	der, ok := r.element(maxBERDepth)

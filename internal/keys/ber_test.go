@@ -157,6 +157,7 @@ func TestToDER(t *testing.T) {
 		{"no pieces", "2400", "0400"},
 		{"bits in pieces", "2309 030300abcd 030204e0", "030404abcde0"},
 		{"no bits", "2380 0000", "030100"},
+		{"no bits in two bytes", "2300", "030100"},
 		{"context tags", "a080 020101 0000", "a003020101"},
 
 		{"nothing", "", ""},
@@ -199,6 +200,9 @@ func FuzzToDER(f *testing.F) {
 			f.Add(style.restyle(f, v.PKCS8))
 		}
 	}
+	f.Add([]byte{0x23, 0})
+	f.Add(append([]byte{0x30, 127}, bytes.Repeat([]byte{0x23, 0}, 63)...)) // with a byte missing
+	f.Add(append([]byte{0x30, 126}, bytes.Repeat([]byte{0x23, 0}, 63)...)) // whose length needs a byte more
 	f.Fuzz(func(t *testing.T, ber []byte) {
 		pkcs8ToDER(ber)
 		der, ok := toDER(ber)
@@ -207,7 +211,7 @@ func FuzzToDER(f *testing.F) {
 		}
 		var v asn1.RawValue
 		rest, err := asn1.Unmarshal(der, &v)
-		if err != nil || len(rest) > 0 || len(der) > len(ber) {
+		if err != nil || len(rest) > 0 || len(der) >= 2*len(ber) {
 			t.Fatalf("%x of %x: %v", der, ber, err)
 		}
 		if again, ok := toDER(der); !ok || !bytes.Equal(again, der) {
