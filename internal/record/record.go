@@ -24,6 +24,8 @@
 //	d/clock                     Clock (keyturn dev only)
 //	d/deployment                Deployment
 //	d/tracking                  Tracking
+//	d/restored                  Restored
+//	d/backup                    LastBackup
 //	o/NODE/SEQUENCE             an audit record not yet in the log (package service)
 //	i/...                       indexes: the key says everything, the value is empty
 //	c/...                       counters
@@ -133,6 +135,10 @@ func Decode(storeKey string, value []byte) (Record, error) {
 			r = new(Tracking)
 		case DeploymentStoreKey:
 			r = new(Deployment)
+		case RestoredStoreKey:
+			r = new(Restored)
+		case LastBackupStoreKey:
+			r = new(LastBackup)
 		default:
 			r = new(Clock)
 		}
