@@ -116,6 +116,11 @@ func (p *Position) follows(base *Position) error {
 	return nil
 }
 
+// same tells whether two positions are of the same backup.
+func (p *Position) same(q *Position) bool {
+	return p.Backup == q.Backup && p.Deployment == q.Deployment && p.History == q.History && p.Revision == q.Revision && p.Audit == q.Audit && p.Next == q.Next
+}
+
 // Manifest is the last thing in a backup: a file without it is cut short.
 type Manifest struct {
 	Entries    int64            `json:"entries"` // entries with their values

@@ -104,7 +104,7 @@ func noIdentity(e *age.NoIdentityMatchError) error {
 // explain tells damage from what went wrong with the reader.
 func (r *Reader) explain(err error) error {
 	switch {
-	case err == nil, errors.Is(err, io.EOF) && err == io.EOF:
+	case err == nil, err == io.EOF: // the end of what is asked for; a file that ends is ErrDamaged
 		return err
 	case r.src.err != nil:
 		return r.src.err
