@@ -152,7 +152,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	node := sealed.Keyring().Deployment()[:8]
+	node := nodeOf(sealed.Keyring().Deployment())
 	sink, security, err := a.openAudit(c, node)
 	if err != nil {
 		return nil, err
@@ -216,7 +216,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 	}
 	a.accounts = accounts.New(accounts.Config{Directory: directory, Management: c.management()})
-	if err := a.openOperator(ctx, c, sealed, migrated); err != nil {
+	if err := a.openOperator(ctx, c, sealed, sink, migrated); err != nil {
 		return nil, err
 	}
 	onChecks := inside.Config{Regions: c.Regions.names}
@@ -325,6 +325,9 @@ func apart(ctx context.Context, p *service.Pipeline, configured map[string]ident
 	return nil
 }
 
+// nodeOf names the server in its audit log and outbox.
+func nodeOf(deployment string) string { return deployment[:min(len(deployment), 8)] }
+
 // openStore locks the data directory and opens its engine. created: there was no store.
 func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	if c.DataDir == "" {
@@ -345,6 +348,9 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 		return nil, false, fmt.Errorf("%w: data directory %s", store.ErrLocked, c.DataDir)
 	}
 	a.closers = append(a.closers, lock.Close)
+	if err := noRestore(c.DataDir); err != nil {
+		return nil, false, err
+	}
 	path := filepath.Join(c.DataDir, storeFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		if err := noAuditLog(c.DataDir); err != nil {

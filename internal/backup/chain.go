@@ -6,8 +6,6 @@ import (
 	"io"
 	"iter"
 
-	"filippo.io/age"
-
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -18,7 +16,7 @@ type Chain struct {
 }
 
 // Open opens files as a chain, in their order.
-func Open(files []io.Reader, identities ...age.Identity) (*Chain, error) {
+func Open(files []io.Reader, identities ...Identity) (*Chain, error) {
 	var readers []*Reader
 	for i, f := range files {
 		r, err := NewReader(f, identities...)

@@ -52,7 +52,7 @@ func (s *source) Read(b []byte) (int, error) {
 
 // NewReader decrypts a backup with whichever identity does and reads its beginning. ErrIdentity, ErrFormat, ErrDamaged, ErrFIPS; errors of
 // identities and of r.
-func NewReader(r io.Reader, identities ...age.Identity) (*Reader, error) {
+func NewReader(r io.Reader, identities ...Identity) (*Reader, error) {
 	if err := allowed(); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,9 @@ const (
 	MaxRecipientBytes = 8 << 10 // of one
 )
 
+// ErrRecipients: age does not encrypt to these recipients.
+var ErrRecipients = errors.New("backup: recipients that cannot be used")
+
 // Recipients are whom a backup is for, with the text that names each: public, and as short as it may be.
 type Recipients struct {
 	list  []age.Recipient
@@ -100,14 +103,20 @@ func (r *Recipients) check() error {
 	}
 	_, err := age.Encrypt(discard{}, r.list...)
 	if err != nil && strings.Contains(err.Error(), "incompatible") {
-		return errors.New("age1pq1 and age1tagpq1 recipients go together only with each other: a backup is as safe from quantum computers as the weakest")
+		return fmt.Errorf("%w: age1pq1 and age1tagpq1 recipients go together only with each other, since a backup is as safe from quantum computers as its weakest recipient", ErrRecipients)
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRecipients, err)
+	}
+	return nil
 }
 
 type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// Identity opens backups: an age identity, or a SealIdentity.
+type Identity = age.Identity
 
 // ParseIdentities reads an identity file: lines of age identities, those of plugins (which run the program age-plugin-NAME, and ask through
 // ui), or an SSH private key in PEM. The error says nothing of what is in it.
