@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 
 	"filippo.io/age"
 	"github.com/go-json-experiment/json"
@@ -204,6 +205,8 @@ func (r *Reader) next() (Item, error) {
 		base = r.header.Base.Revision
 	}
 	switch {
+	case strings.HasPrefix(it.Key, "sys/"):
+		return Item{}, fmt.Errorf("%w: key %q is the seal's own, and in no backup", ErrDamaged, it.Key)
 	case it.Key <= r.lastKey:
 		return Item{}, fmt.Errorf("%w: key %q comes after %q", ErrDamaged, it.Key, r.lastKey)
 	case it.Kept && r.header.Base == nil:
