@@ -40,11 +40,7 @@ func TestCorpus(t *testing.T) {
 		t.Run(c.names[0], func(t *testing.T) {
 			var files [][]byte
 			for _, name := range c.names {
-				b, err := os.ReadFile(filepath.Join("testdata", name))
-				if err != nil {
-					t.Fatal(err)
-				}
-				files = append(files, b)
+				files = append(files, corpusFile(t, name))
 			}
 			id := ids[0]
 			if _, err := chain(t, id, files[0]); err != nil {

@@ -80,7 +80,7 @@ func publicNames(list []string) []string {
 func backupOptions(q *api.CreateBackupRequest) (*backup.Options, error) {
 	o := &backup.Options{NoAudit: q.NoAudit.V}
 	if (len(q.Recipients) > 0) == q.ToSeal.V {
-		return nil, errors.New("A backup is either for Recipients or, with ToSeal, for the seal.") //nolint:staticcheck // it is an answer
+		return nil, errors.New("a backup is either for Recipients or, with ToSeal, for the seal")
 	}
 	if len(q.Recipients) > 0 {
 		o.Recipients = new(backup.Recipients)
