@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"keyturn": main})
+	testscript.Main(m, map[string]func(){"keyturn": main, "test-aws": standInAWS, "test-age-keygen": standInAgeKeygen})
 }
 
 // TestScript runs testdata/script/*.txtar: the real command, as a person would use it.
