@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/fips140"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,9 +15,7 @@ import (
 // open after everything but backups, identity and configuration is gone. What it checks are the guide's own commands, which fail if something is not
 // as the guide says.
 func TestDisasterDrill(t *testing.T) {
-	if fips140.Enforced() {
-		t.Skip("age uses ChaCha20-Poly1305, which FIPS 140-only mode refuses")
-	}
+	needsAge(t)
 	text, err := os.ReadFile("../../docs/disaster-recovery.md")
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/fips140"
 	"encoding/base64"
 	"flag"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"testing"
 
 	agecrypt "filippo.io/age"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -106,5 +108,13 @@ func standInAgeKeygen() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "age-keygen:", err)
 		os.Exit(1)
+	}
+}
+
+// needsAge skips a test where age cannot work.
+func needsAge(t *testing.T) {
+	t.Helper()
+	if fips140.Enforced() {
+		t.Skip("age uses ChaCha20-Poly1305, which FIPS 140-only mode refuses")
 	}
 }
