@@ -155,11 +155,12 @@ func Open(ctx context.Context, raw store.Store, o Options) (*Store, error) {
 
 func create(ctx context.Context, raw store.Store, o Options) (*Keyring, error) {
 	root := random(xaes.KeySize)
-	sealedRoot, err := o.Provider.Seal(ctx, root)
-	if err != nil {
+	m := meta{Format: DataFormat, Deployment: keys.NewKeyID().String(), Dev: o.Dev, Provider: o.Provider.Name()}
+	bind(o.Provider, m.Deployment)
+	var err error
+	if m.Root, err = o.Provider.Seal(ctx, root); err != nil {
 		return nil, fmt.Errorf("sealing the root key: %w", err)
 	}
-	m := meta{Format: DataFormat, Deployment: keys.NewKeyID().String(), Dev: o.Dev, Provider: o.Provider.Name(), Root: sealedRoot}
 	mac := random(32)
 	if o.Dev && o.FixedMAC != nil {
 		mac = o.FixedMAC
@@ -215,6 +216,7 @@ func load(ctx context.Context, value []byte, o Options) (*Keyring, error) {
 	if m.Provider != o.Provider.Name() {
 		return nil, fmt.Errorf("%w: the store is sealed by provider %q, configured is %q", ErrWrongKey, m.Provider, o.Provider.Name())
 	}
+	bind(o.Provider, m.Deployment)
 	root, err := o.Provider.Unseal(ctx, m.Root)
 	if err != nil {
 		return nil, err
