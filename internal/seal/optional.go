@@ -9,6 +9,9 @@ import (
 // Test with errors.Is.
 var ErrUnavailable = errors.New("seal: the key is not available now")
 
+// ErrGiven: what a person gives was given before. Test with errors.Is.
+var ErrGiven = errors.New("this was given already")
+
 // Attended is a Provider that people have to give something to before it can unseal: shares, a passphrase. It keeps the key that it got, so that it
 // seals a new root key with nobody there. Implementations are used from one goroutine at a time, as every Provider.
 type Attended interface {
@@ -16,7 +19,8 @@ type Attended interface {
 	// Needs says what opens a sealed root key, and how much of it has been given. ErrDamaged, ErrFormat.
 	Needs(sealed []byte) (Needs, error)
 	// Give takes what one person has. Once as much has been given as is needed, Unseal does the rest. Every error's text may be shown to whoever
-	// gave; ErrWrongKey for what is not, or not of, what opens this root key, which a person may try again. text is not kept.
+	// gave: ErrWrongKey for what is not, or not of, what opens this root key, ErrGiven, or what is wrong with the text. ErrDamaged means that nothing will
+	// help. text is not kept.
 	Give(sealed, text []byte) (Needs, error)
 	// Forget wipes what was given, as far as Go lets it. What has been unsealed stays so.
 	Forget()

@@ -16,9 +16,6 @@ import (
 	"github.com/keyturn/keyturn/internal/seal"
 )
 
-// ErrDuplicate: this share was given before. Test with errors.Is.
-var ErrDuplicate = errors.New("this share was given already")
-
 // Provider seals under a key that is split. It is a seal.Attended and a seal.Issuer.
 type Provider struct {
 	shares, threshold int // of a new set
@@ -104,7 +101,7 @@ func (p *Provider) needs(s *set) seal.Needs {
 	return n
 }
 
-// Give implements seal.Attended. Beside seal.ErrWrongKey: ErrShare, ErrDuplicate.
+// Give implements seal.Attended. Beside seal.ErrWrongKey: seal.ErrGiven, ErrShare.
 func (p *Provider) Give(sealed, text []byte) (seal.Needs, error) {
 	s, err := parseSet(sealed)
 	if err != nil {
@@ -128,7 +125,7 @@ func (p *Provider) Give(sealed, text []byte) (seal.Needs, error) {
 	for _, g := range p.given {
 		if g.index == share.index {
 			share.wipe()
-			return p.needs(s), fmt.Errorf("%w: number %d", ErrDuplicate, g.index)
+			return p.needs(s), fmt.Errorf("%w: share %d", seal.ErrGiven, g.index)
 		}
 	}
 	p.given = append(p.given, share)
@@ -141,6 +138,20 @@ func (p *Provider) Give(sealed, text []byte) (seal.Needs, error) {
 		p.key, p.params = key, s.append(nil)
 	}
 	return p.needs(s), nil
+}
+
+// Check tells whether a text is one of the shares, without taking it. Errors as of Give, but for seal.ErrGiven.
+func (p *Provider) Check(sealed, text []byte) error {
+	s, err := parseSet(sealed)
+	if err != nil {
+		return err
+	}
+	share, err := ParseShare(text)
+	if err != nil {
+		return err
+	}
+	defer share.wipe()
+	return s.check(share)
 }
 
 // Forget implements seal.Attended.

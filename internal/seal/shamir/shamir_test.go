@@ -108,8 +108,8 @@ func TestGive(t *testing.T) {
 	}{
 		{"nothing", "", ErrShare, 0},
 		{"the first", texts[0], nil, 1},
-		{"the first again", texts[0], ErrDuplicate, 1},
-		{"the first again, written otherwise", " " + strings.ToLower(texts[0]) + "\r\n", ErrDuplicate, 1},
+		{"the first again", texts[0], seal.ErrGiven, 1},
+		{"the first again, written otherwise", " " + strings.ToLower(texts[0]) + "\r\n", seal.ErrGiven, 1},
 		{"one of another set", foreign[1], seal.ErrWrongKey, 1},
 		{"mistyped", swapLast(texts[1]), ErrShare, 1},
 		{"forged", forged.Text(), seal.ErrWrongKey, 1},
