@@ -84,14 +84,19 @@ func (p *boundProvider) Unseal(ctx context.Context, sealed []byte) ([]byte, erro
 	return p.KeyFile.Unseal(ctx, sealed)
 }
 
-// TestBound: a provider knows the deployment before it seals and before it unseals.
+// TestBound: a provider knows the deployment before it seals and before it unseals, one that takes another's place too.
 func TestBound(t *testing.T) {
 	raw := memstore.New()
 	for range 2 {
-		p := &boundProvider{KeyFile: NewKeyFile(testKey(1))}
+		p, next := &boundProvider{KeyFile: NewKeyFile(testKey(1))}, &boundProvider{KeyFile: NewKeyFile(testKey(1))}
 		s := mustOpen(t, raw, Options{Provider: p, Now: testTime})
-		if len(p.at) == 0 || p.at[0] != s.Keyring().Deployment() {
-			t.Errorf("it was bound to %q, the store is %s", p.at, s.Keyring().Deployment())
+		if err := s.Migrate(t.Context(), next, testTime); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range []*boundProvider{p, next} {
+			if len(b.at) == 0 || b.at[0] != s.Keyring().Deployment() {
+				t.Errorf("it was bound to %q, the store is %s", b.at, s.Keyring().Deployment())
+			}
 		}
 	}
 }
