@@ -192,7 +192,9 @@ func newUnsealClient(endpoint, caFile string) (*unsealClient, error) {
 // busyError is an answer that asks to wait.
 type busyError struct{ wait time.Duration }
 
-func (e *busyError) Error() string { return "the server has too many tries to look at; it asks to wait" }
+func (e *busyError) Error() string {
+	return "the server has too many tries to look at; it asks to wait"
+}
 
 // do sends one request. The error is a *busyError if the server asks to wait.
 func (c *unsealClient) do(ctx context.Context, method, path string, body []byte) (*unseal.Status, error) {
