@@ -367,7 +367,7 @@ func TestServerConfiguration(t *testing.T) {
 		"plain HTTP abroad":   {replace("listen: 127.0.0.1:0", "listen: 0.0.0.0:0", "tls: {certificate: cert.pem, key: key.pem}", "plain_http: true"), "loopback address only"},
 		"no TLS":              {replace("tls: {certificate: cert.pem, key: key.pem}\n", ""), "tls.certificate and tls.key are missing"},
 		"seal key beside":     {replace("key_file: seal.key", "key_file: data/seal.key"), "must not be in data_dir"},
-		"two seals":           {replace("key_file: seal.key", "key_file: seal.key, passphrase: {env: X}"), "either key_file or passphrase"},
+		"two seals":           {replace("key_file: seal.key", "key_file: seal.key, passphrase: {env: X}"), "exactly one of key_file, passphrase, shamir and kms"},
 		"secret in the file":  {replace("{env: KEYTURN_TEST_SECRET}", "wJalrXUtnFEMI"), "never the secret itself"},
 		"secrets in the file": {replace("{env: KEYTURN_TEST_SECRET}", "[wJalrXUtnFEMI]"), "never the secret itself"},
 		"secret from nowhere": {replace("{env: KEYTURN_TEST_SECRET}", "{vault: wJalrXUtnFEMI}"), "vault not found"},

@@ -21,19 +21,21 @@ import (
 
 // serverConfig is the configuration file of keyturn server. Unknown keys are errors. Paths are relative to the file.
 type serverConfig struct {
-	Listen      string             `yaml:"listen"`
-	DataDir     string             `yaml:"data_dir"`
-	TLS         *tlsConfig         `yaml:"tls"`
-	PlainHTTP   bool               `yaml:"plain_http"` // on loopback only
-	Regions     []string           `yaml:"regions"`
-	Seal        sealConfig         `yaml:"seal"`
-	Accounts    []accountConfig    `yaml:"accounts"`
-	Enclaves    enclaveConfig      `yaml:"enclaves"`
-	XKSProxy    *xksProxyConfig    `yaml:"xks_proxy"`
-	KeyStores   *keyStoresConfig   `yaml:"key_stores"`
-	WebIdentity *webIdentityConfig `yaml:"web_identity"`
-	Check       *checkConfig       `yaml:"check"`
-	Quotas      *quotasConfig      `yaml:"quotas"`
+	Listen    string          `yaml:"listen"`
+	DataDir   string          `yaml:"data_dir"`
+	TLS       *tlsConfig      `yaml:"tls"`
+	PlainHTTP bool            `yaml:"plain_http"` // on loopback only
+	Regions   []string        `yaml:"regions"`
+	Seal      sealConfig      `yaml:"seal"`
+	Accounts  []accountConfig `yaml:"accounts"`
+	// ManagementAccount manages the others where no keyturn init has said which does.
+	ManagementAccount string             `yaml:"management_account"`
+	Enclaves          enclaveConfig      `yaml:"enclaves"`
+	XKSProxy          *xksProxyConfig    `yaml:"xks_proxy"`
+	KeyStores         *keyStoresConfig   `yaml:"key_stores"`
+	WebIdentity       *webIdentityConfig `yaml:"web_identity"`
+	Check             *checkConfig       `yaml:"check"`
+	Quotas            *quotasConfig      `yaml:"quotas"`
 }
 
 type tlsConfig struct {
@@ -86,10 +88,13 @@ func loadConfig(path string) (*serverConfig, error) {
 	for _, p := range []*string{&c.DataDir, &c.Enclaves.Roots} {
 		*p = relativeTo(dir, *p)
 	}
+	c.Seal.relative(dir)
+	if c.Seal.Previous != nil {
+		c.Seal.Previous.relative(dir)
+	}
 	if c.TLS != nil {
 		c.TLS.Certificate, c.TLS.Key = relativeTo(dir, c.TLS.Certificate), relativeTo(dir, c.TLS.Key)
 	}
-	c.Seal.relative(dir)
 	if c.XKSProxy != nil {
 		for i := range c.XKSProxy.Credentials {
 			secret := &c.XKSProxy.Credentials[i].Secret
@@ -182,9 +187,16 @@ func (c *serverConfig) check() error {
 		return errors.New("plain_http is allowed on a loopback address only")
 	case !c.PlainHTTP && (c.TLS == nil || c.TLS.Certificate == "" || c.TLS.Key == ""):
 		return errors.New("tls.certificate and tls.key are missing")
+	case c.ManagementAccount != "" && !service.IsAccountID(c.ManagementAccount):
+		return fmt.Errorf("management_account %q is not 12 digits (write it in quotes)", c.ManagementAccount)
 	}
-	if err := c.Seal.check(c.DataDir, c.Listen); err != nil {
+	if err := c.Seal.check("seal", c.DataDir, c.Listen); err != nil {
 		return err
+	}
+	if c.Seal.Previous != nil {
+		if err := c.Seal.Previous.check("seal.previous", c.DataDir, c.Listen); err != nil {
+			return err
+		}
 	}
 	if c.TLS != nil {
 		if info, err := os.Stat(c.TLS.Key); err == nil && openToAll(info, 0o007) {

@@ -22,10 +22,17 @@ import (
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/seal/awskms"
 	"github.com/keyturn/keyturn/internal/seal/shamir"
+	"github.com/keyturn/keyturn/internal/unseal"
 )
 
-// sealConfig says what protects the root key: exactly one of these. See docs/sealing.md.
+// sealConfig says what seals the root key. With previous, a store that is still sealed by that is migrated at the start.
 type sealConfig struct {
+	sealProvider `yaml:",inline"`
+	Previous     *sealProvider `yaml:"previous"`
+}
+
+// sealProvider is exactly one of these. See docs/sealing.md.
+type sealProvider struct {
 	KeyFile    string            `yaml:"key_file"`
 	Passphrase *passphraseConfig `yaml:"passphrase"`
 	Shamir     *shamirConfig     `yaml:"shamir"`
@@ -81,7 +88,7 @@ func (s *configSeconds) UnmarshalText(text []byte) error {
 }
 
 // relative makes paths relative to a folder.
-func (s *sealConfig) relative(dir string) {
+func (s *sealProvider) relative(dir string) {
 	s.KeyFile = relativeTo(dir, s.KeyFile)
 	if s.Passphrase != nil {
 		s.Passphrase.File = relativeTo(dir, s.Passphrase.File)
@@ -94,8 +101,8 @@ func (s *sealConfig) relative(dir string) {
 	}
 }
 
-// check refuses what cannot seal a store in dataDir by a server that listens on listen.
-func (s *sealConfig) check(dataDir, listen string) error {
+// check refuses what cannot seal a store in dataDir by a server that listens on listen. name is where it stands.
+func (s *sealProvider) check(name, dataDir, listen string) error {
 	n := 0
 	for _, there := range []bool{s.KeyFile != "", s.Passphrase != nil, s.Shamir != nil, s.KMS != nil} {
 		if there {
@@ -103,31 +110,31 @@ func (s *sealConfig) check(dataDir, listen string) error {
 		}
 	}
 	if n != 1 {
-		return errors.New("seal needs exactly one of key_file, passphrase, shamir and kms")
+		return fmt.Errorf("%s needs exactly one of key_file, passphrase, shamir and kms", name)
 	}
 	files := map[string]string{"key_file": s.KeyFile}
 	switch {
 	case s.Passphrase != nil:
 		p := s.Passphrase
 		if p.Prompt && (p.File != "" || p.Env != "") {
-			return errors.New("seal.passphrase: prompt goes with neither file nor env")
+			return fmt.Errorf("%s.passphrase: prompt goes with neither file nor env", name)
 		}
 		files["passphrase.file"] = p.File
 	case s.Shamir != nil:
 		if _, err := shamir.New(s.Shamir.Shares, s.Shamir.Threshold); err != nil {
-			return fmt.Errorf("seal.shamir: %w, for example {shares: 5, threshold: 3}", err)
+			return fmt.Errorf("%s.shamir: %w, for example {shares: 5, threshold: 3}", name, err)
 		}
 	case s.KMS != nil:
 		if err := s.KMS.check(listen); err != nil {
-			return fmt.Errorf("seal.kms: %w", err)
+			return fmt.Errorf("%s.kms: %w", name, err)
 		}
 		if s.KMS.SecretAccessKey != nil {
 			files["kms.secret_access_key.file"] = s.KMS.SecretAccessKey.File
 		}
 	}
-	for name, file := range files {
+	for key, file := range files {
 		if file != "" && within(dataDir, file) {
-			return fmt.Errorf("seal.%s must not be in data_dir: whoever gets one would have both", name)
+			return fmt.Errorf("%s.%s must not be in data_dir: whoever gets one would have both", name, key)
 		}
 	}
 	return nil
@@ -206,7 +213,7 @@ func (k *kmsSealConfig) provider(ctx context.Context, process string) (seal.Prov
 	case k.AccessKeyID != "":
 		secret, err := k.SecretAccessKey.read()
 		if err != nil {
-			return nil, fmt.Errorf("seal.kms.secret_access_key: %w", err)
+			return nil, fmt.Errorf("kms.secret_access_key: %w", err)
 		}
 		options = append(options, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(k.AccessKeyID, secret, "")))
 	case k.Profile != "":
@@ -215,19 +222,19 @@ func (k *kmsSealConfig) provider(ctx context.Context, process string) (seal.Prov
 	if k.CAFile != "" {
 		pem, err := readBounded(k.CAFile, maxConfigBytes)
 		if err != nil {
-			return nil, fmt.Errorf("seal.kms.ca_file: %w", err)
+			return nil, fmt.Errorf("kms.ca_file: %w", err)
 		}
 		options = append(options, config.WithCustomCABundle(bytes.NewReader(pem)))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
-		return nil, fmt.Errorf("seal.kms: the AWS configuration cannot be used: %w", err)
+		return nil, fmt.Errorf("kms: the AWS configuration cannot be used: %w", err)
 	}
 	endpoint := k.Endpoint
 	if endpoint == "" {
 		if found := awskmsapi.NewFromConfig(cfg).Options().BaseEndpoint; found != nil {
 			if endpoint = *found; checkEndpoint(endpoint, false) != nil {
-				return nil, errors.New("seal.kms: the endpoint of the AWS environment is not an https URL")
+				return nil, errors.New("kms: the endpoint of the AWS environment is not an https URL")
 			}
 		}
 	}
@@ -243,14 +250,16 @@ func newProcessID() string {
 
 var errNeedsPeople = withHint(errors.New("the store is new, and only keyturn init can seal it with what people keep"), "run keyturn init with the same configuration")
 
-// sealProvider returns the seal provider that is configured. A seal.Attended one has been given nothing.
-func (c *serverConfig) sealProvider(ctx context.Context, created bool, process string) (seal.Provider, error) {
-	s := &c.Seal
+// open returns the provider. A seal.Attended one has been given nothing. process is awskms.Config.Process.
+func (s *sealProvider) open(ctx context.Context, name string, created bool, process string) (p seal.Provider, err error) {
 	switch {
 	case s.KeyFile != "":
 		return seal.OpenKeyFile(s.KeyFile)
 	case s.KMS != nil:
-		return s.KMS.provider(ctx, process)
+		if p, err = s.KMS.provider(ctx, process); err != nil {
+			return nil, fmt.Errorf("%s.%w", name, err)
+		}
+		return p, nil
 	case created && (s.Shamir != nil || s.Passphrase.Prompt):
 		return nil, errNeedsPeople
 	case s.Shamir != nil:
@@ -260,16 +269,44 @@ func (c *serverConfig) sealProvider(ctx context.Context, created bool, process s
 	}
 	passphrase, err := secretRef{File: s.Passphrase.File, Env: s.Passphrase.Env}.read()
 	if err != nil {
-		return nil, fmt.Errorf("seal.passphrase: %w", err)
+		return nil, fmt.Errorf("%s.passphrase: %w", name, err)
 	}
 	return seal.NewPassphrase(passphrase)
 }
 
-// provider is sealProvider for a command that a person runs: it asks for what people have, on the terminal or from standard input.
-func (c *serverConfig) provider(created bool) (seal.Provider, error) {
-	p, err := c.sealProvider(context.Background(), created, "")
+// ask is open for a command that a person runs: what people have is asked for, on the terminal or from standard input.
+func (s *sealProvider) ask(name string, created bool) (seal.Provider, error) {
+	p, err := s.open(context.Background(), name, created, "")
 	if a, ok := p.(seal.Attended); ok && err == nil {
 		return &asking{a}, nil
 	}
 	return p, err
+}
+
+// provider returns the seal provider that is configured, for a command that a person runs.
+func (c *serverConfig) provider(created bool) (seal.Provider, error) {
+	return c.Seal.ask("seal", created)
+}
+
+// gated returns it for a server: the gate waits for what it needs.
+func (c *serverConfig) gated(ctx context.Context, gate *unseal.Gate, created bool) (seal.Provider, error) {
+	p, err := c.Seal.open(ctx, "seal", created, gate.Process)
+	if err != nil {
+		return nil, err
+	}
+	return gate.Provider(p), nil
+}
+
+// previous returns the one before, for a server; nil if there is none.
+func (c *serverConfig) previous(ctx context.Context, gate *unseal.Gate) func() (seal.Provider, error) {
+	if c.Seal.Previous == nil {
+		return nil
+	}
+	return func() (seal.Provider, error) {
+		p, err := c.Seal.Previous.open(ctx, "seal.previous", false, gate.Process)
+		if err != nil {
+			return nil, err
+		}
+		return gate.Provider(p), nil
+	}
 }

@@ -20,7 +20,7 @@ type shareKeeper struct {
 
 // wrap returns p, with its shares going to the keeper.
 func (k *shareKeeper) wrap(p seal.Provider) seal.Provider {
-	if _, ok := p.(seal.Issuer); !ok {
+	if _, ok := p.(seal.Handout); !ok {
 		return p
 	}
 	return &keeping{p, k}
@@ -37,7 +37,7 @@ func (k *keeping) Seal(ctx context.Context, root []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if lines := k.Provider.(seal.Issuer).Issued(); len(lines) > 0 {
+	if lines := k.Provider.(seal.Handout).Handout(); len(lines) > 0 {
 		if err := k.keeper.take(lines); err != nil {
 			return nil, err
 		}

@@ -105,13 +105,8 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	endpoint := scheme + l.Addr().String()
 	return serveGated(cmd.Context(), l, srv, gate, appConfig{
 		DataDir: c.DataDir, Log: log, Now: time.Now,
-		Provider: func(created bool) (seal.Provider, error) {
-			p, err := c.sealProvider(cmd.Context(), created, gate.Process)
-			if err != nil {
-				return nil, err
-			}
-			return gate.Provider(p), nil
-		},
+		Provider: func(created bool) (seal.Provider, error) { return c.gated(cmd.Context(), gate, created) },
+		Previous: c.previous(cmd.Context(), gate), Migrate: migrateTo(path, c.DataDir, gate.Process), Management: c.ManagementAccount,
 		Security:    gate.SetSecurity,
 		KMS:         kms.Config{MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
 		Stores:      stores,
@@ -258,26 +253,4 @@ func (c *certificates) reload() {
 	}
 	c.current, c.stamp = &pair, stamp
 	c.log.Info("certificate reloaded")
-}
-
-func newSealCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "seal", Short: "Keys that seal a server's root key", Args: noArgs}
-	cmd.AddCommand(&cobra.Command{
-		Use:   "generate FILE",
-		Short: "Make a key file for a server's seal.key_file (mode 0600; never overwrites)",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usageError{errors.New("the name of the file to make is missing")}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := seal.CreateKeyFile(args[0]); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s made. Whoever has it and the data directory has every key; without it the data directory is lost. Keep a copy apart from both.\n", args[0])
-			return nil
-		},
-	})
-	return cmd
 }

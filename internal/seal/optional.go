@@ -62,13 +62,6 @@ func bind(p Provider, deployment string) {
 	}
 }
 
-// Issuer is a Provider whose Seal may make secrets that people have to keep, because the root key cannot be unsealed without them.
-type Issuer interface {
-	Provider
-	// Issued returns the secrets that the last Seal made, a line of text each, and forgets them: they are told once. Nil if it made none.
-	Issued() []string
-}
-
 // Wrap seals a root key under a key of 32 bytes, for providers outside this package. params is what it takes to find that key again; it is stored
 // in the clear in front, and authenticated.
 func Wrap(key, params, root []byte) ([]byte, error) { return sealWith(key, params, root) }

@@ -16,14 +16,14 @@ import (
 	"github.com/keyturn/keyturn/internal/seal"
 )
 
-// Provider seals under a key that is split. It is a seal.Attended and a seal.Issuer.
+// Provider seals under a key that is split. It is a seal.Attended and a seal.Handout.
 type Provider struct {
 	shares, threshold int // of a new set
 
-	key    []byte // once it is known: made, or recovered from shares
-	params []byte // the set that it was split into
-	given  []*Share
-	issued []string
+	key     []byte // once it is known: made, or recovered from shares
+	params  []byte // the set that it was split into
+	given   []*Share
+	handout []string
 }
 
 // New returns a provider that, unless shares are given to it, splits a new key into so many shares when it seals. An error says which number is out of
@@ -41,7 +41,7 @@ func New(shares, threshold int) (*Provider, error) {
 // Name implements seal.Provider.
 func (*Provider) Name() string { return "shamir" }
 
-// Seal implements seal.Provider. The first time it makes the shares, which Issued returns; later it seals under the same key.
+// Seal implements seal.Provider. The first time it makes the shares, which Handout returns; later it seals under the same key.
 func (p *Provider) Seal(_ context.Context, root []byte) ([]byte, error) {
 	if p.key == nil {
 		if err := p.split(); err != nil {
@@ -63,7 +63,7 @@ func (p *Provider) split() error {
 		}
 		clear(value)
 		s.commitments = append(s.commitments, share.commitment())
-		p.issued = append(p.issued, share.Text())
+		p.handout = append(p.handout, share.Text())
 		share.wipe()
 	}
 	key, err := s.key(secret)
@@ -74,11 +74,11 @@ func (p *Provider) split() error {
 	return nil
 }
 
-// Issued implements seal.Issuer.
-func (p *Provider) Issued() []string {
-	issued := p.issued
-	p.issued = nil
-	return issued
+// Handout implements seal.Handout.
+func (p *Provider) Handout() []string {
+	handout := p.handout
+	p.handout = nil
+	return handout
 }
 
 // Needs implements seal.Attended.

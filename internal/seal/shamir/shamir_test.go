@@ -24,11 +24,11 @@ func sealed(t testing.TB, shares, threshold int) (stored []byte, texts []string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	texts = p.Issued()
+	texts = p.Handout()
 	if len(texts) != shares {
 		t.Fatalf("%d shares, want %d", len(texts), shares)
 	}
-	if p.Issued() != nil {
+	if p.Handout() != nil {
 		t.Error("the shares are told twice")
 	}
 	return stored, texts
@@ -183,7 +183,7 @@ func TestSealAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := p.Seal(t.Context(), root)
-	if err != nil || p.Issued() != nil {
+	if err != nil || p.Handout() != nil {
 		t.Fatalf("sealing again: %v, with new shares or not", err)
 	}
 	if bytes.Equal(again, stored) {
