@@ -371,7 +371,7 @@ func TestServerConfiguration(t *testing.T) {
 		"secret in the file":  {replace("{env: KEYTURN_TEST_SECRET}", "wJalrXUtnFEMI"), "never the secret itself"},
 		"secrets in the file": {replace("{env: KEYTURN_TEST_SECRET}", "[wJalrXUtnFEMI]"), "never the secret itself"},
 		"secret from nowhere": {replace("{env: KEYTURN_TEST_SECRET}", "{vault: wJalrXUtnFEMI}"), "vault not found"},
-		"passphrase itself":   {replace("key_file: seal.key", "passphrase: wJalrXUtnFEMI"), "never the secret itself"},
+		"passphrase itself":   {replace("key_file: seal.key", "passphrase: wJalrXUtnFEMI"), "never the passphrase itself"},
 		"no host and port":    {replace("listen: 127.0.0.1:0", "listen: 8443", "tls: {certificate: cert.pem, key: key.pem}", "plain_http: true"), "is not HOST:PORT"},
 		"missing secret":      {replace("KEYTURN_TEST_SECRET", "KEYTURN_TEST_NOT_SET"), "the secret is empty"},
 		"account as a number": {replace(`"111122223333"`, `1111`), "12 digits"},

@@ -236,6 +236,38 @@ func TestKMSSealInit(t *testing.T) {
 	}
 }
 
+// TestKMSSealPolicy narrows a key of another account to seals, with the statement of docs/sealing.md, and to another deployment.
+func TestKMSSealPolicy(t *testing.T) {
+	outer, f, _, _ := kmsSealed(t)
+	doc, err := os.ReadFile("../../docs/sealing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, statement, _ := strings.Cut(string(doc), "```json\n")
+	statement, _, ok := strings.Cut(statement, "```")
+	if !ok {
+		t.Fatal("docs/sealing.md has no key policy")
+	}
+	statement = strings.Replace(statement, "111122223333:user/keyturn", "444455556666:root", 1)
+	for name, c := range map[string]struct{ statement, want string }{
+		"seals":              {statement, ""},
+		"another purpose":    {strings.Replace(statement, `"seal"`, `"other"`, 1), "the KMS denies"},
+		"another deployment": {strings.Replace(statement, `keyturn:purpose": "seal"`, `keyturn:deployment": "00000000-0000-4000-8000-000000000000"`, 1), "the KMS denies"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"111122223333"},"Action":"kms:*","Resource":"*"},` + c.statement + `]}`
+			k, err := kmsClient(outer.URL, "111122223333", "us-east-1").CreateKey(t.Context(), &awskmsapi.CreateKeyInput{Policy: &policy})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = runInitCommand(t, "--config", initFiles(t, kmsSeal(*k.KeyMetadata.Arn, f.URL, "444455556666")))
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
 func TestSealConfig(t *testing.T) {
 	base := "listen: 127.0.0.1:8443\nplain_http: true\ndata_dir: data\nregions: [us-east-1]\n"
 	for name, c := range map[string]struct{ seal, want string }{

@@ -27,6 +27,8 @@ const (
 	// ContentType is what a body is sent as: the text itself, in one line. No web page can send this type without being asked, and nobody answers
 	// the browser's question.
 	ContentType = "application/x-keyturn-unseal"
+	// CodeSealed is the error code of every call of the API meanwhile, with status 503: SDKs try again.
+	CodeSealed = "ServiceUnavailableException"
 	// MaxBody is the length of a body in bytes, at most.
 	MaxBody = 2048
 )
@@ -65,7 +67,7 @@ func refuse(w http.ResponseWriter, r *http.Request) {
 			sealedText+"</Message></Error></ErrorResponse>\n")
 		return
 	}
-	refuseJSON(w, http.StatusServiceUnavailable, "ServiceUnavailableException", sealedText)
+	refuseJSON(w, http.StatusServiceUnavailable, CodeSealed, sealedText)
 }
 
 // refuseJSON answers as AWS JSON 1.1 does. Neither text needs escaping.
