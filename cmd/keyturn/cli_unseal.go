@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"strconv"
@@ -81,6 +82,7 @@ func (f *unsealFlags) run(ctx context.Context, out io.Writer) error {
 		}
 		return err
 	}
+	hardenProcess(slog.New(slog.DiscardHandler)) // it holds a share for a moment
 	c, err := newUnsealClient(f.endpoint, f.caFile)
 	if err != nil {
 		return err

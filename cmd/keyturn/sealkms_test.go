@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awskmsapi "github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"github.com/keyturn/keyturn/internal/seal"
@@ -135,7 +136,7 @@ func TestKMSSeal(t *testing.T) {
 			if status, text := readyz(t, endpoint); status != 503 || text != "not ready: sealed: waiting for the KMS that holds its key\n" {
 				t.Errorf("%d %q", status, text)
 			}
-			if _, err := kmsOf(endpoint, who).ListKeys(t.Context(), &awskmsapi.ListKeysInput{}); apiCode(err) != "ServiceUnavailableException" {
+			if _, err := kmsOf(endpoint, who).ListKeys(t.Context(), &awskmsapi.ListKeysInput{}); apiCode(err) != "ServiceUnavailableException" || !retry.NewStandard().IsErrorRetryable(err) {
 				t.Errorf("a call meanwhile: %v", err)
 			}
 			c.back()

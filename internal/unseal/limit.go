@@ -16,6 +16,7 @@ const (
 	sourceBurst = 20
 	maxSources  = 4096
 	maxBackOff  = time.Minute
+	sweepEvery  = 10 * time.Second // so that strangers from everywhere do not make it look through all of them all the time
 	// restFactor is how many times as long as looking at a wrong passphrase took nothing else is looked at, so that strangers get a fifth of one
 	// processor at most.
 	restFactor = 4
@@ -29,6 +30,7 @@ type limiter struct {
 	all     *rate.Limiter
 	sources map[netip.Prefix]*source
 	others  *source // those that there is no more room for
+	swept   time.Time
 	rest    time.Time
 }
 
@@ -91,7 +93,8 @@ func (l *limiter) source(ip netip.Addr, now time.Time) *source {
 	prefix, _ := ip.Prefix(bits) // the zero one for an address that is none
 	s := l.sources[prefix]
 	if s == nil {
-		if len(l.sources) >= maxSources {
+		if len(l.sources) >= maxSources && now.Sub(l.swept) >= sweepEvery {
+			l.swept = now
 			l.forget(now)
 		}
 		if len(l.sources) >= maxSources {
