@@ -35,6 +35,7 @@ type restoreFlags struct {
 	data       dataFlags
 	verify     bool
 	dryRun     bool
+	shares     shareKeeper
 }
 
 func newRestoreCommand() *cobra.Command {
@@ -61,6 +62,7 @@ configuration, and without it the seal is that of --config.`,
 	fl.StringArrayVar(&f.identities, "identity", nil, "`FILE` of age identities, or an SSH private key (repeatable)")
 	fl.StringVar(&f.oldConfig, "old-config", "", "configuration `FILE` whose seal opens a backup made with --to-seal")
 	f.data.register(fl)
+	fl.StringVar(&f.shares.dir, "shares-dir", "", "new `DIR`ectory for the shares of the new seal, instead of showing them (with seal.shamir)")
 	fl.BoolVar(&f.verify, "verify", false, "first read it all, and open and decode every value; nothing is written if one does not open")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "only do what --verify does")
 	return cmd
@@ -80,6 +82,14 @@ func (f *restoreFlags) run(cmd *cobra.Command) error {
 	var err error
 	if !f.dryRun || f.data != (dataFlags{}) {
 		if d, err = f.data.resolve(); err != nil {
+			return err
+		}
+	}
+	if d == nil && f.shares.dir != "" {
+		return usagef("--shares-dir does not go with --dry-run: there is no new seal")
+	}
+	if d != nil {
+		if err := d.checkShares(f.shares.dir); err != nil {
 			return err
 		}
 	}
@@ -244,6 +254,7 @@ func (f *restoreFlags) restore(cmd *cobra.Command, d *dataDir, identities []back
 	if err != nil {
 		return err
 	}
+	provider = f.shares.wrap(provider)
 	r, err := backup.Restore(cmd.Context(), chain, backup.Target{
 		Load: func(ctx context.Context, head store.Rev, entries iter.Seq2[store.Entry, error]) (store.Store, error) {
 			path := filepath.Join(dir.work, storeFile)
@@ -258,22 +269,20 @@ func (f *restoreFlags) restore(cmd *cobra.Command, d *dataDir, identities []back
 	if err != nil {
 		return f.explain(err)
 	}
+	// People have the shares before anything depends on them.
+	if _, err := io.WriteString(cmd.OutOrStdout(), f.shares.text(d.threshold)); err != nil {
+		return err
+	}
 	if err := dir.publish(); err != nil {
 		return err
 	}
-	return printRestored(cmd.OutOrStdout(), d.path, r, provider)
+	return printRestored(cmd.OutOrStdout(), d.path, r)
 }
 
-func printRestored(w io.Writer, path string, r *backup.Restored, p seal.Provider) error {
+func printRestored(w io.Writer, path string, r *backup.Restored) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Restored into %s: deployment %s, revision %d, from %s.\n", path, printable(r.Deployment), r.Revision, r.BackupTime.Format(time.RFC3339))
 	fmt.Fprintf(&b, "Restore %s is line %d of its audit log. What was done after the backup is lost.\n", r.ID, r.Lines)
-	if h, ok := p.(seal.Handout); ok {
-		b.WriteString("\nThe shares of the new seal, shown this once. Give each to another person:\n")
-		for _, share := range h.Handout() {
-			fmt.Fprintln(&b, share)
-		}
-	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

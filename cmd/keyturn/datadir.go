@@ -36,6 +36,9 @@ type dataDir struct {
 	open, create func() (seal.Provider, error)
 	region       string
 	management   string
+	// checkShares refuses a folder for shares that cannot be; threshold is how many of them will unseal, if there are any.
+	checkShares func(dir string) error
+	threshold   int
 }
 
 // resolve returns what the flags say.
@@ -50,12 +53,23 @@ func (f *dataFlags) resolve() (*dataDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dataDir{
-		path:   cmp.Or(f.dataDir, c.DataDir),
+	if f.dataDir != "" {
+		c.DataDir = f.dataDir
+		if err := c.check(); err != nil { // where the seal may be depends on it
+			return nil, fmt.Errorf("configuration %s: %w", f.config, err)
+		}
+	}
+	d := &dataDir{
+		path:   c.DataDir,
 		open:   func() (seal.Provider, error) { return c.provider(false) },
 		create: func() (seal.Provider, error) { return c.makeSeal(true) },
 		region: c.Regions[0], management: cmp.Or(c.ManagementAccount, wire.DevAccount),
-	}, nil
+		checkShares: c.checkShares,
+	}
+	if c.Seal.Shamir != nil {
+		d.threshold = c.Seal.Shamir.Threshold
+	}
+	return d, nil
 }
 
 func (f *dataFlags) withoutConfig() (*dataDir, error) {
@@ -63,6 +77,7 @@ func (f *dataFlags) withoutConfig() (*dataDir, error) {
 		return nil, usagef("--config or --data-dir is missing")
 	}
 	d := &dataDir{path: f.dataDir, dev: f.keyFile == "", region: localRegion, management: wire.DevAccount}
+	d.checkShares = new(serverConfig).checkShares
 	path := cmp.Or(f.keyFile, filepath.Join(f.dataDir, sealKeyFile))
 	if !d.dev && within(f.dataDir, path) {
 		return nil, usagef("--seal-key-file must not be in the data directory: whoever gets one would have both")

@@ -574,7 +574,7 @@ func KeyturnOperations() []Operation {
 			NewInput:    func() Request { return new(RotateKeyringRequest) },
 			NewOutput:   func() Response { return new(RotateKeyringResponse) },
 			HasOutput:   true,
-			Errors:      []ErrorCode{KMSInternalException},
+			Errors:      []ErrorCode{LimitExceededException, KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:RotateKeyring", In: "IAM policy"}},
 		},
 		{
@@ -582,7 +582,7 @@ func KeyturnOperations() []Operation {
 			NewInput:    func() Request { return new(RotateRootKeyRequest) },
 			NewOutput:   func() Response { return new(RotateRootKeyResponse) },
 			HasOutput:   true,
-			Errors:      []ErrorCode{KMSInternalException},
+			Errors:      []ErrorCode{LimitExceededException, KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:RotateRootKey", In: "IAM policy"}},
 		},
 		{
