@@ -95,7 +95,7 @@ func (r *restoreDir) close() error {
 	var err error
 	if !r.done {
 		err = os.RemoveAll(r.work)
-		for _, name := range []string{auditDir, storeFile} { // of a publish that failed half-way
+		for _, name := range []string{auditDir, storeFile, sealKeyFile} { // the key file of keyturn dev; the others of a publish that failed half-way
 			err = errors.Join(err, os.RemoveAll(filepath.Join(r.path, name)))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 
+	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -51,6 +52,18 @@ func NewChain(readers ...*Reader) (*Chain, error) {
 
 // Last returns the last backup: its state, and what opens the values, is that of the chain.
 func (c *Chain) Last() *Reader { return c.readers[len(c.readers)-1] }
+
+// keyring returns what opens the values. It must be of the deployment that the backup says it is of: people go by that.
+func (c *Chain) keyring() (*seal.Keyring, error) {
+	ring, err := c.Last().Escrow().Keyring()
+	if err != nil {
+		return nil, err
+	}
+	if h := c.Last().Header(); ring.Deployment() != h.Deployment || ring.Dev() != h.Dev {
+		return nil, fmt.Errorf("%w: its keyring is of another deployment than it says", ErrDamaged)
+	}
+	return ring, nil
+}
 
 // Entries yields the entries of the state, by key, values sealed. Each is valid until the next.
 func (c *Chain) Entries() iter.Seq2[store.Entry, error] {

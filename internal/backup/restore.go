@@ -60,7 +60,7 @@ func Restore(ctx context.Context, c *Chain, t Target) (_ *Restored, err error) {
 	if h.Revision > maxRevision {
 		return nil, fmt.Errorf("%w: revision %d", ErrDamaged, h.Revision)
 	}
-	if _, err := last.Escrow().Keyring(); err != nil { // before anything is written
+	if _, err := c.keyring(); err != nil { // before anything is written
 		return nil, err
 	}
 	head := headAfter(h.Revision)

@@ -181,6 +181,8 @@ func TestTampered(t *testing.T) {
 		"fewer lines than it says":        {header(func(h *Header) { h.Next++ }), ErrDamaged},
 		"more lines than it says":         {header(func(h *Header) { h.Next-- }), ErrDamaged},
 		"lines without saying so":         {header(func(h *Header) { h.Audit = false }), ErrDamaged},
+		"another deployment":              {header(func(h *Header) { h.Deployment = "another" }), ErrDamaged},
+		"of keyturn dev":                  {header(func(h *Header) { h.Dev = true }), ErrDamaged},
 		"no deployment":                   {header(func(h *Header) { h.Deployment = "" }), ErrDamaged},
 		"an ID that is too long":          {header(func(h *Header) { h.Backup = strings.Repeat("x", 65) }), ErrDamaged},
 		"a header with something unknown": {signed(t, replaced(0, rawFrame{headerFrame, append(frames[0].payload[:len(frames[0].payload)-1:len(frames[0].payload)-1], `,"x":1}`...)})), ErrDamaged},

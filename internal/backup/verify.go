@@ -19,7 +19,7 @@ type Verified struct {
 // Verify reads the whole chain: every value is opened and decoded, every line of the audit log read, and the manifests compared. ErrDamaged,
 // seal.ErrDamaged, record.ErrDecode.
 func Verify(ctx context.Context, c *Chain) (*Verified, error) {
-	ring, err := c.Last().Escrow().Keyring()
+	ring, err := c.keyring()
 	if err != nil {
 		return nil, err
 	}
