@@ -67,6 +67,7 @@ type appConfig struct {
 	Quotas      *throttle.Limiter // nil: everybody may call as often as they like
 	Log         *slog.Logger
 	Now         func() time.Time // real time
+	Believed    clock.Limits     // how far the clock may jump; keyturn dev believes its own always
 
 	Regions regions
 	// Credentials are access keys beside those in the store, asked for once the data directory is locked. Nil: none.
@@ -149,9 +150,15 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var clk clock.Clock = clock.System{}
+	var clk clock.Clock
 	var shifted *clock.Shifted
-	if c.Dev {
+	var guard *clock.Guard
+	if !c.Dev {
+		if guard, err = schedule.OpenGuard(ctx, sealed, c.Now, clock.Elapsed, c.Believed); err != nil {
+			return nil, err
+		}
+		clk = guard
+	} else {
 		offset, err := schedule.LoadOffset(ctx, sealed)
 		if err != nil {
 			return nil, err
@@ -198,6 +205,9 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 	}
 	a.runner = schedule.New(a.pipeline, k, c.Log)
+	if guard != nil {
+		a.runner.Guard(guard)
+	}
 	if c.Prepare != nil {
 		// What an earlier run left half done goes first.
 		if err := a.runner.RunDue(ctx); err != nil {

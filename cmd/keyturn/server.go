@@ -73,6 +73,10 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
+	believed, err := c.Clock.limits()
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
 	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
 	hardenProcess(log)
 	tuneRuntime()
@@ -101,6 +105,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		Regions:     regions,
 		Checks:      checks,
 		Quotas:      quotas,
+		Believed:    believed,
 		Credentials: func() (map[string]identity.Configured, error) { return creds, nil },
 		Extend:      extend,
 	})

@@ -72,7 +72,13 @@ type site struct {
 // newSite makes one; with a *clock.Shifted as clock it is keyturn dev.
 func newSite(t *testing.T, c clock.Clock, config kms.Config) *site {
 	t.Helper()
-	s := &site{t: t, raw: memstore.New(), sink: audit.NewMemory(10_000), kms: kms.New(config)}
+	return newSiteOn(t, memstore.New(), c, config)
+}
+
+// newSiteOn makes one over a store.
+func newSiteOn(t *testing.T, raw *memstore.Store, c clock.Clock, config kms.Config) *site {
+	t.Helper()
+	s := &site{t: t, raw: raw, sink: audit.NewMemory(10_000), kms: kms.New(config)}
 	s.shift, _ = c.(*clock.Shifted)
 	dev := s.shift != nil
 	var err error
@@ -88,6 +94,9 @@ func newSite(t *testing.T, c clock.Clock, config kms.Config) *site {
 		t.Fatal(err)
 	}
 	s.runner = schedule.New(s.p, s.kms, quiet)
+	if g, ok := c.(*clock.Guard); ok {
+		s.runner.Guard(g)
+	}
 	s.ops = service.Table(s.kms.Operations(), s.runner.Operations(s.shift))
 	return s
 }
