@@ -19,7 +19,10 @@ func (r *Runner) acceptClock() *service.Op {
 		Name: "AcceptClock", Kind: service.Change,
 		Actions: []string{"keyturn:AcceptClock"},
 		Resolve: func(tx *service.Tx, _ *api.AcceptClockRequest) ([]service.Target, error) {
-			return r.operate(tx, "keyturn:AcceptClock")
+			if r.marks.guard == nil {
+				return nil, api.Errorf(api.UnsupportedOperationException, "The clock of 'keyturn dev' is believed always.")
+			}
+			return r.marks.deployment(tx, "keyturn:AcceptClock")
 		},
 		Audit: func(q *api.AcceptClockRequest, p *audit.Params) { p.Str("date", dateText(q.Date.V)) },
 		Result: func(resp *api.AcceptClockResponse, p *audit.Params) {
@@ -28,9 +31,6 @@ func (r *Runner) acceptClock() *service.Op {
 		},
 		Plan: func(tx *service.Tx, q *api.AcceptClockRequest, _ []service.Target) (*api.AcceptClockResponse, error) {
 			guard := r.marks.guard
-			if guard == nil {
-				return nil, api.Errorf(api.UnsupportedOperationException, "The clock of 'keyturn dev' is believed always.")
-			}
 			s := guard.Check()
 			if q.Date.V.Sub(s.Wall).Abs() > acceptWithin {
 				return nil, api.Errorf(api.ValidationException, "The clock of the server says %s, which is more than a day from the date given.", dateText(s.Wall))
@@ -52,15 +52,3 @@ func (r *Runner) acceptClock() *service.Op {
 }
 
 func dateText(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-func (r *Runner) operate(tx *service.Tx, action string) ([]service.Target, error) {
-	d, err := service.Lookup[*record.Deployment](tx, record.DeploymentStoreKey)
-	if err != nil {
-		return nil, err
-	}
-	if caller := tx.Call.Caller; d == nil || caller.Account != d.Management {
-		return nil, api.Errorf(api.AccessDeniedException,
-			"User: %s is not authorized to perform: %s because only the account that manages this deployment may operate it", caller.ARN, action)
-	}
-	return []service.Target{{Action: action, Account: d.Management, ARN: "*"}}, nil
-}

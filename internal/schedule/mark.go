@@ -7,6 +7,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/clock"
 	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -42,19 +43,25 @@ func loadMark(ctx context.Context, st store.Store) (record.Mark, store.Rev, erro
 	return *r.(*record.Mark), entries[0].Rev, nil
 }
 
-// marks keeps the high-water mark in the store. Only the goroutine of Run uses it.
+// marks keeps the high-water mark in the store. Only the goroutine of Run uses what is below deployment.
 type marks struct {
-	guard   *clock.Guard
-	stored  *record.Mark // as last read or written; nil: not looked at yet
-	commits uint64       // of the pipeline, when stored was written
-	failed  time.Time    // when writing failed last
-	told    clock.Standing
-	toldAt  time.Time
-	walked  string // while the clock is ahead: up to this store key all due events are held, and none of them needs to be looked at again
+	guard      *clock.Guard
+	deployment Deployment
+	stored     *record.Mark // as last read or written; nil: not looked at yet
+	commits    uint64       // of the pipeline, when stored was written
+	failed     time.Time    // when writing failed last
+	told       clock.Standing
+	toldAt     time.Time
+	walked     string // while the clock is ahead: up to this store key all due events are held, and none of them needs to be looked at again
 }
 
+// Deployment returns the target of an operation on the deployment as a whole, to those who may manage it.
+type Deployment func(tx *service.Tx, action string) ([]service.Target, error)
+
 // Guard makes the runner hold back what the guard's clock makes due while it is not believed, and keep the mark. Call it before Run.
-func (r *Runner) Guard(g *clock.Guard) { r.marks.guard = g }
+func (r *Runner) Guard(g *clock.Guard, deployment Deployment) {
+	r.marks.guard, r.marks.deployment = g, deployment
+}
 
 // Clock says how the service's clock stands. Without a guard the clock is believed always.
 func (r *Runner) Clock() clock.Status {

@@ -13,7 +13,6 @@ import (
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/schedule"
-	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/store/memstore"
 )
 
@@ -77,19 +76,6 @@ func (s *site) doomed() (deleted, rotated string) {
 	deleted, rotated = s.newKey(0), s.newKey(90)
 	s.must("kms.ScheduleKeyDeletion", &api.ScheduleKeyDeletionRequest{KeyId: api.Some(deleted), PendingWindowInDays: api.Some[int64](30)})
 	return deleted, rotated
-}
-
-// manage makes the caller's account the one that manages the deployment.
-func (s *site) manage() {
-	s.t.Helper()
-	d := &record.Deployment{Management: account, Created: start}
-	value, err := record.Encode(d)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if _, err := s.sealed.Commit(context.Background(), store.Batch{Writes: []store.Write{{Key: d.StoreKey(), Value: value}}}); err != nil {
-		s.t.Fatal(err)
-	}
 }
 
 // TestClockJumps lets the clock of a running server and of one that starts jump: what is destroyed, what rotates, and when.
@@ -184,7 +170,7 @@ func TestClockSetRight(t *testing.T) {
 func TestAcceptClock(t *testing.T) {
 	m := newMachine()
 	s := boot(t, m, memstore.New(), kms.Config{})
-	s.manage()
+	s.manage = true
 	deleted, rotated := s.doomed()
 	s.runDue()
 	m.pass(400 * day)
@@ -249,7 +235,7 @@ func TestAcceptClockRefused(t *testing.T) {
 	}
 	dev := newSite(t, clock.NewShifted(func() time.Time { return start }, 0), kms.Config{})
 	defer dev.close()
-	dev.manage()
+	dev.manage = true
 	if _, err := dev.do("keyturn.AcceptClock", req); code(err) != api.UnsupportedOperationException {
 		t.Errorf("in keyturn dev: %v", err)
 	}

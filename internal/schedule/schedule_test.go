@@ -67,6 +67,15 @@ type site struct {
 	runner *schedule.Runner
 	ops    map[string]*service.Op
 	shift  *clock.Shifted // nil in production
+	manage bool           // the caller's account manages the deployment
+}
+
+// deployment is a schedule.Deployment.
+func (s *site) deployment(_ *service.Tx, action string) ([]service.Target, error) {
+	if !s.manage {
+		return nil, api.New(api.AccessDeniedException)
+	}
+	return []service.Target{{Action: action, Account: account, ARN: "*"}}, nil
 }
 
 // newSite makes one; with a *clock.Shifted as clock it is keyturn dev.
@@ -95,7 +104,7 @@ func newSiteOn(t *testing.T, raw *memstore.Store, c clock.Clock, config kms.Conf
 	}
 	s.runner = schedule.New(s.p, s.kms, quiet)
 	if g, ok := c.(*clock.Guard); ok {
-		s.runner.Guard(g)
+		s.runner.Guard(g, s.deployment)
 	}
 	s.ops = service.Table(s.kms.Operations(), s.runner.Operations(s.shift))
 	return s
