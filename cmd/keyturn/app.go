@@ -105,6 +105,7 @@ type app struct {
 	accounts *accounts.Accounts
 	operator *operator.Operator
 	runner   *schedule.Runner
+	believed func() time.Time // real time, but not what a clock tells that has jumped
 	checks   *serverChecks
 	log      *slog.Logger
 	closers  []func() error // in the order of opening
@@ -149,7 +150,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := c.unseal(ctx, raw, provider)
+	sealed, migrated, err := c.unseal(ctx, raw, provider)
 	if err != nil {
 		return nil, err
 	}
@@ -223,10 +224,12 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 	}
 	a.accounts = accounts.New(accounts.Config{Directory: directory, Management: c.management()})
+	a.believed = c.Now
 	if guard != nil {
 		a.runner.Guard(guard, a.accounts.DeploymentTarget)
+		a.believed = guard.Believed
 	}
-	if err := a.openOperator(ctx, c, sealed); err != nil {
+	if err := a.openOperator(ctx, c, sealed, migrated); err != nil {
 		return nil, err
 	}
 	onChecks := inside.Config{Regions: c.Regions.names}

@@ -124,6 +124,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 			return errors.Join(err, a.close())
 		}
 	}
+	defer announce(cmd.Context(), log)()
 	return a.serve(cmd.Context(), l, srv)
 }
 

@@ -151,6 +151,10 @@ func (g *Guard) status(wall time.Time) Status {
 	return s
 }
 
+// Believed is the time that is believed: what the clock tells, but while it is ahead of, or behind, the mark. It is for what shall not happen
+// because of a wrong clock.
+func (g *Guard) Believed() time.Time { return g.Check().Mark }
+
 // Wall is what the machine's clock tells, a stamp.
 func (g *Guard) Wall() time.Time { return Stamp(g.real()) }
 
