@@ -13,7 +13,7 @@ const (
 )
 
 var limitChecks = []Check{
-	{ID: "limit-files", Title: "Enough files may be open", Eval: limit(func(l *LimitFacts) *Fact[uint64] { return &l.OpenFiles }, func(f *Facts, n uint64) []Finding {
+	{ID: "limit-files", Title: "Enough files may be open", Needs: Config, Eval: limit(func(l *LimitFacts) *Fact[uint64] { return &l.OpenFiles }, func(f *Facts, n uint64) []Finding {
 		const fix = "LimitNOFILE=65536 in the unit, or ulimit -n: each connection is an open file"
 		switch {
 		case n < minFiles:
@@ -23,7 +23,7 @@ var limitChecks = []Check{
 		}
 		return ok("%s: %s", f.Limits.Of, number(n))
 	})},
-	{ID: "limit-core", Title: "Key material cannot get into core dumps", Eval: checkCore},
+	{ID: "limit-core", Title: "Key material cannot get into core dumps", Needs: Config, Eval: checkCore},
 	{ID: "limit-memlock", Title: "Modules of tokens can lock memory", Needs: Loaded, Eval: func(f *Facts) []Finding {
 		if !f.Config.Tokens {
 			return skip("no module is configured; keyturn itself locks no memory")
@@ -35,7 +35,7 @@ var limitChecks = []Check{
 			return ok("%s: %s", f.Limits.Of, number(n))
 		})(f)
 	}},
-	{ID: "limit-address-space", Title: "The store can be mapped into memory", Eval: limit(func(l *LimitFacts) *Fact[uint64] { return &l.AddressSpace }, func(f *Facts, n uint64) []Finding {
+	{ID: "limit-address-space", Title: "The store can be mapped into memory", Needs: Config, Eval: limit(func(l *LimitFacts) *Fact[uint64] { return &l.AddressSpace }, func(f *Facts, n uint64) []Finding {
 		need := uint64(minMapped)
 		if f.Config != nil {
 			need += 2 * uint64(f.Config.Store.Size)
@@ -82,7 +82,7 @@ func checkCore(f *Facts) []Finding {
 }
 
 var kernelChecks = []Check{
-	{ID: "swap", Title: "Memory is not swapped to disks", Eval: func(f *Facts) []Finding {
+	{ID: "swap", Title: "Memory is not swapped to disks", Needs: Config, Eval: func(f *Facts) []Finding {
 		switch s := f.Kernel.Swap; {
 		case !s.Known:
 			return skip("%s", s.Why)
@@ -91,7 +91,7 @@ var kernelChecks = []Check{
 		}
 		return ok("no swap on a disk is in use")
 	}},
-	{ID: "ptrace", Title: "Processes of the same user cannot read the server's memory", Eval: func(f *Facts) []Finding {
+	{ID: "ptrace", Title: "Processes of the same user cannot read the server's memory", Needs: Config, Eval: func(f *Facts) []Finding {
 		switch p := f.Kernel.PtraceScope; {
 		case !p.Known:
 			return skip("%s", p.Why)
@@ -100,7 +100,7 @@ var kernelChecks = []Check{
 		}
 		return ok("kernel.yama.ptrace_scope is %d", f.Kernel.PtraceScope.V)
 	}},
-	{ID: "random", Title: "The random number generator is ready", Eval: func(f *Facts) []Finding {
+	{ID: "random", Title: "The random number generator is ready", Needs: Config, Eval: func(f *Facts) []Finding {
 		switch s := f.Kernel.Seeded; {
 		case !s.Known:
 			return skip("%s", s.Why)
@@ -109,7 +109,7 @@ var kernelChecks = []Check{
 		}
 		return ok("it is seeded")
 	}},
-	{ID: "fips", Title: "FIPS 140-3 mode", Eval: func(f *Facts) []Finding {
+	{ID: "fips", Title: "FIPS 140-3 mode", Needs: Config, Eval: func(f *Facts) []Finding {
 		if f.FIPS {
 			return ok("on in this process; the server goes by its own GODEBUG")
 		}
