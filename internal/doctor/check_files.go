@@ -47,6 +47,9 @@ var fileChecks = []Check{
 
 // unread is the finding about a file that cannot be looked at.
 func unread(file *File) Finding {
+	if file.Missing && file.Credential {
+		return Finding{Skip, file.What + " is a credential, which is there only while the service runs", "ask again while it does"}
+	}
 	if file.Missing {
 		return Finding{Fail, file.What + " " + file.Path + " is not there", "put it there, or correct the path in the configuration"}
 	}
@@ -135,7 +138,7 @@ func checkSealKey(f *Facts) []Finding {
 	if key == nil {
 		return skip("no key file is configured")
 	}
-	if key.Missing && f.Config.Store.Missing {
+	if key.Missing && !key.Credential && f.Config.Store.Missing {
 		return one(Warn, key.Path+" is not there yet", "keyturn init makes it; keep a copy apart from the data")
 	}
 	return or(secret(f, key, 0o077), "%s", key.Path)

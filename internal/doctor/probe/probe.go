@@ -12,11 +12,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/doctor"
 )
+
+// credentials is where systemd puts those of services, each in a folder of its own (systemd.exec(5)).
+const credentials = "/run/credentials/"
 
 // Input says what to look at.
 type Input struct {
@@ -121,6 +125,8 @@ func inside(c *doctor.ConfigFacts, in *Input) {
 // look looks at a file without opening it.
 func look(what, path string) doctor.File {
 	file := doctor.File{What: what, Path: path, UID: -1}
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	file.Credential = dir != "" && filepath.Clean(dir) == filepath.Dir(path) || strings.HasPrefix(path, credentials)
 	info, err := os.Stat(path)
 	if err != nil {
 		file.Err, file.Missing = plain(err), errors.Is(err, fs.ErrNotExist)
@@ -128,9 +134,6 @@ func look(what, path string) doctor.File {
 	}
 	file.Mode, file.Modified = info.Mode(), info.ModTime()
 	owner(info, &file)
-	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && filepath.Clean(dir) == filepath.Dir(path) {
-		file.Credential = true
-	}
 	return file
 }
 
