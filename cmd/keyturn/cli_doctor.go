@@ -228,7 +228,7 @@ func unlessUnset(err error, names []string) error {
 func (c *serverConfig) secretRefs() (refs []secretRef) {
 	for _, p := range []*sealProvider{&c.Seal.sealProvider, c.Seal.Previous} {
 		if p != nil && p.Passphrase != nil {
-			refs = append(refs, *p.Passphrase)
+			refs = append(refs, secretRef{File: p.Passphrase.File, Env: p.Passphrase.Env})
 		}
 	}
 	for _, a := range c.Accounts {

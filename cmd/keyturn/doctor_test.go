@@ -92,7 +92,7 @@ func TestNotify(t *testing.T) {
 	}
 	t.Setenv("NOTIFY_SOCKET", path)
 	ctx, cancel := context.WithCancel(t.Context())
-	done := announce(ctx, slog.New(slog.DiscardHandler))
+	announce(ctx, slog.New(slog.DiscardHandler))
 	if got := read(); got != "READY=1" {
 		t.Errorf("at the start: %q", got)
 	}
@@ -100,7 +100,6 @@ func TestNotify(t *testing.T) {
 	if got := read(); got != "STOPPING=1" {
 		t.Errorf("at the end: %q", got)
 	}
-	done()
 	for name, ok := range map[string]bool{"": true, "vsock:2:1": false, path + ".none": false} {
 		t.Setenv("NOTIFY_SOCKET", name)
 		if err := notifySystemd("READY=1"); (err == nil) != ok {

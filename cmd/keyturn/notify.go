@@ -27,14 +27,13 @@ func notifySystemd(state string) error {
 	return err
 }
 
-// announce tells the service manager that the server serves, and, once ctx ends, that it stops. The returned function ends the waiting.
-func announce(ctx context.Context, log *slog.Logger) (done func()) {
+// announce tells the service manager that the server serves, or waits to be unsealed, and, once ctx ends, that it stops.
+func announce(ctx context.Context, log *slog.Logger) {
 	tell := func(state string) {
 		if err := notifySystemd(state); err != nil {
 			log.Warn("cannot tell the service manager", "state", state, "error", err)
 		}
 	}
 	tell("READY=1")
-	stop := context.AfterFunc(ctx, func() { tell("STOPPING=1") })
-	return func() { stop() }
+	context.AfterFunc(ctx, func() { tell("STOPPING=1") })
 }
