@@ -227,6 +227,9 @@ func unlessUnset(err error, names []string) error {
 // secretRefs are all references to secrets.
 func (c *serverConfig) secretRefs() (refs []secretRef) {
 	for _, p := range []*sealProvider{&c.Seal.sealProvider, c.Seal.Previous} {
+		if p != nil && p.KMS != nil && p.KMS.SecretAccessKey != nil {
+			refs = append(refs, *p.KMS.SecretAccessKey)
+		}
 		if p != nil && p.Passphrase != nil {
 			refs = append(refs, secretRef{File: p.Passphrase.File, Env: p.Passphrase.Env})
 		}
