@@ -23,6 +23,7 @@
 //	xu/ACCESSKEY                AccessKeyUse
 //	d/clock                     Clock (keyturn dev only)
 //	d/deployment                Deployment
+//	d/mark                      Mark: the high-water mark of time (not in keyturn dev)
 //	d/tracking                  Tracking
 //	d/restored                  Restored
 //	d/backup                    LastBackup
@@ -135,6 +136,8 @@ func Decode(storeKey string, value []byte) (Record, error) {
 			r = new(Tracking)
 		case DeploymentStoreKey:
 			r = new(Deployment)
+		case MarkStoreKey:
+			r = new(Mark)
 		case RestoredStoreKey:
 			r = new(Restored)
 		case LastBackupStoreKey:
