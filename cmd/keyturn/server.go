@@ -73,7 +73,11 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
-	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+	level, err := c.Log.level()
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
+	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 	hardenProcess(log)
 	tuneRuntime()
 	enclaves, err := attestation(c.Enclaves)
@@ -93,6 +97,11 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		return err
 	}
 	defer l.Close()
+	watch, err := c.watch(cmd.Context(), log, certs)
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
+	defer watch.close()
 	a, err := openApp(cmd.Context(), appConfig{
 		DataDir: c.DataDir, Provider: c.provider, Log: log, Now: time.Now,
 		KMS:         kms.Config{MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
@@ -103,6 +112,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		Quotas:      quotas,
 		Credentials: func() (map[string]identity.Configured, error) { return creds, nil },
 		Extend:      extend,
+		Watch:       watch,
 	})
 	if err != nil {
 		return err
