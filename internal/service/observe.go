@@ -45,6 +45,7 @@ type CacheStats struct {
 
 // CacheStats returns what the cache of records did.
 func (p *Pipeline) CacheStats() CacheStats {
+	p.cache.entries.CleanUp() // what is in it is weighed in the background
 	s := p.cache.entries.Stats()
 	return CacheStats{
 		Hits: s.Hits, Misses: s.Misses, Evictions: s.Evictions,
