@@ -14,6 +14,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/telemetry"
 	"github.com/keyturn/keyturn/internal/wire"
@@ -201,7 +202,7 @@ func sealMetrics(st seal.Status) telemetry.Seal {
 
 // countKeys counts the keys for the metrics, in the background.
 func (a *app) countKeys(ctx context.Context) {
-	if err := a.pipeline.Census().Run(ctx); err != nil {
+	if err := a.pipeline.Census().Run(ctx, service.CensusPause); err != nil {
 		a.log.Error("the number of keys is not shown in the metrics", "error", err)
 	}
 }

@@ -51,9 +51,9 @@ type CensusCount struct {
 
 const (
 	keysPrefix = "k/"
-	// censusPage and censusPause bound what counting takes from requests: 2,000 keys a second, and a hundredth of the time commits wait.
-	censusPage  = 500
-	censusPause = 250 * time.Millisecond
+	censusPage = 500
+	// CensusPause between pages is what counting leaves to requests: 2,000 keys a second, and commits wait a few hundredths of the time.
+	CensusPause = 250 * time.Millisecond
 )
 
 func newCensus(p *Pipeline) *Census { return &Census{p: p, counts: make(map[KeyClass]int64)} }
@@ -61,8 +61,8 @@ func newCensus(p *Pipeline) *Census { return &Census{p: p, counts: make(map[KeyC
 // Census returns the count of keys.
 func (p *Pipeline) Census() *Census { return p.census }
 
-// Run counts until every key is, or ctx ends. Commits keep the count true afterwards.
-func (c *Census) Run(ctx context.Context) error {
+// Run counts until every key is, or ctx ends, with a pause between two pages. Commits keep the count true afterwards.
+func (c *Census) Run(ctx context.Context, pause time.Duration) error {
 	t := time.NewTimer(0)
 	defer t.Stop()
 	for {
@@ -78,7 +78,7 @@ func (c *Census) Run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("counting keys: %w", err)
 		}
-		t.Reset(censusPause)
+		t.Reset(pause)
 	}
 }
 
