@@ -4,8 +4,10 @@ import (
 	"context"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,6 +110,39 @@ func TestCensus(t *testing.T) {
 	counts, ok := h.p.Census().Counts()
 	if want := h.recount(); !ok || !maps.Equal(counts, want) {
 		t.Errorf("counted %v, %v; want %v", counts, ok, want)
+	}
+}
+
+// TestCensusWaits begins to count between a commit and its place in the count: the key must not be counted twice.
+func TestCensusWaits(t *testing.T) {
+	h := newHouse(t, nil, nil)
+	defer h.close()
+	var scanned atomic.Bool
+	h.store.onScan(func(prefix string) {
+		if prefix == "k/" {
+			scanned.Store(true)
+		}
+	})
+	counted := make(chan error, 1)
+	var once sync.Once
+	h.store.set(nil, func(store.Batch) error {
+		once.Do(func() {
+			go func() { counted <- h.p.Census().Run(context.Background(), 0) }()
+			for range 10_000 { // it would have scanned by then, were it not to wait
+				if scanned.Load() {
+					break
+				}
+				runtime.Gosched()
+			}
+		})
+		return nil
+	})
+	h.newKey()
+	if err := <-counted; err != nil {
+		t.Fatal(err)
+	}
+	if counts, ok := h.p.Census().Counts(); !ok || !maps.Equal(counts, h.recount()) {
+		t.Errorf("counted %v, %v; want one", counts, ok)
 	}
 }
 
