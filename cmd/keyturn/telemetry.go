@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/clock"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/store"
@@ -173,7 +174,7 @@ func (w *watch) close() {
 }
 
 // sources are where the metrics of an open app come from.
-func (a *app) sources(c appConfig, engine store.Store, sealed *seal.Store, sink audit.Sink, ready func() error) telemetry.Sources {
+func (a *app) sources(c appConfig, engine store.Store, sealed *seal.Store, sink audit.Sink, guard *clock.Guard, ready func() error) telemetry.Sources {
 	p := a.pipeline
 	s := telemetry.Sources{
 		Ready: ready, Cache: p.CacheStats, Keys: p.Census().Counts, Outbox: p.OutboxStats, Events: a.runner.Stats,
@@ -186,10 +187,20 @@ func (a *app) sources(c appConfig, engine store.Store, sealed *seal.Store, sink 
 	if l, ok := sink.(interface{ Stats() audit.Stats }); ok {
 		s.AuditLog = l.Stats
 	}
+	if guard != nil {
+		s.Clock = func() telemetry.Clock { return clockMetrics(guard.Check()) }
+	}
 	if c.DataDir != "" {
 		s.Disk = func() (telemetry.Disk, error) { return diskSpace(c.DataDir) }
 	}
 	return s
+}
+
+func clockMetrics(st clock.Status) telemetry.Clock {
+	if st.Standing == clock.Trusted {
+		return telemetry.Clock{Trusted: true}
+	}
+	return telemetry.Clock{Jump: st.Wall.Sub(st.Mark)}
 }
 
 func sealMetrics(st seal.Status) telemetry.Seal {

@@ -183,6 +183,7 @@ func TestCensusLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.newKey()
+	h.flush() // so that it is the key's commit that fails
 	h.store.set(nil, func(store.Batch) error { return store.ErrUnknown })
 	if _, err := h.do(h.kmsOp("CreateKey"), &api.CreateKeyRequest{}); err == nil {
 		t.Fatal("a key was made")

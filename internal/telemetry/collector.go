@@ -29,6 +29,7 @@ type Sources struct {
 	Events      func() []schedule.Stats
 	Due         *Due
 	Seal        func() Seal
+	Clock       func() Clock     // nil where the clock is always believed
 	Certificate func() time.Time // when the certificate that is served ends
 	Log         *slog.Logger
 }
@@ -40,6 +41,12 @@ type Build struct{ Version, Revision, Go, FIPS140 string }
 type Disk struct {
 	Free uint64 // for this process
 	Size uint64
+}
+
+// Clock is what a server thinks of its clock.
+type Clock struct {
+	Trusted bool
+	Jump    time.Duration // how far it is from what is believed, if it is not trusted; negative: behind
 }
 
 // Seal is what protects the store.
@@ -127,6 +134,7 @@ func (c *collector) sources() []source {
 	add(c.s.Events != nil, "events", c.events)
 	add(c.s.Due != nil, "due", c.due)
 	add(c.s.Seal != nil, "seal", c.seal)
+	add(c.s.Clock != nil, "clock", c.clock)
 	add(c.s.Certificate != nil, "certificate", c.certificate)
 	return list
 }

@@ -100,6 +100,13 @@ func (c *collector) seal(s scrape) error {
 	return nil
 }
 
+func (c *collector) clock(s scrape) error {
+	n := c.s.Clock()
+	s.flag(clockTrusted, n.Trusted)
+	s.gauge(clockJump, n.Jump.Seconds())
+	return nil
+}
+
 func (c *collector) certificate(s scrape) error {
 	s.date(certificateEnd, c.s.Certificate())
 	return nil

@@ -51,5 +51,8 @@ var (
 	resealed       = desc("seal_resealed_values", "Values that the re-sealing under way, or the last one, has looked at.")
 	resealTotal    = desc("seal_reseal_values", "Values that it is to look at, about.")
 
+	clockTrusted = desc("clock_trusted", "1 if the machine's clock is believed, 0 after a jump: what destroys waits then.")
+	clockJump    = desc("clock_jump_seconds", "How far a clock that is not believed is ahead, or behind if negative; 0 if it is believed.")
+
 	certificateEnd = desc("certificate_not_after_timestamp_seconds", "When the TLS certificate that is served ends.")
 )
