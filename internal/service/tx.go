@@ -58,6 +58,7 @@ type read struct {
 	record   record.Record // nil if absent; the plan may change it
 	indexes  []string
 	counters []string
+	class    KeyClass // of a key
 }
 
 func (p *Pipeline) begin(ctx context.Context, call *Call, kind Kind) *Tx {
@@ -103,7 +104,7 @@ func (tx *Tx) lookup(storeKey string) (record.Record, error) {
 			if rd.record, err = tx.p.decode(storeKey, entries[0].Value); err != nil {
 				return nil, err
 			}
-			rd.indexes, rd.counters = rd.record.Indexes(), rd.record.Counters()
+			rd.indexes, rd.counters, rd.class = rd.record.Indexes(), rd.record.Counters(), classOf(rd.record)
 		}
 		tx.reads[storeKey] = rd
 	}
