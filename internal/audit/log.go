@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/keyturn/keyturn/internal/disk"
 )
 
 // Options configure a Log. Zero values mean the default.
@@ -20,6 +23,8 @@ type Options struct {
 	ReserveBytes int64            // space kept for records of committed changes; 4 MiB, negative for none
 	Now          func() time.Time // real time, for retries when the disk is full; time.Now
 	Logger       *slog.Logger     // repairs and failures; discarded if nil
+
+	FS disk.FS // the machine's, disk.OS
 
 	files files // tests put faults here
 }
@@ -34,9 +39,10 @@ func (o *Options) setDefaults() {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.files.open == nil {
-		o.files = osFiles()
+	if o.FS == nil {
+		o.FS = disk.OS
 	}
+	o.files = o.files.or(filesOf(o.FS))
 }
 
 // Log is a Sink on files: segments of JSON lines in one directory, which the process must have to itself. Locking the
@@ -72,7 +78,7 @@ type Log struct {
 
 var _ Sink = (*Log)(nil)
 
-// Open opens the log in dir, making it if need be, and goes on after its last line. It reads the last segment only. A
+// Open opens the log in dir, making that if need be, but not its parent, and goes on after its last line. It reads the last segment only. A
 // torn last line, which a crash can leave and for which no Append returned, is cut off and reported to Options.Logger
 // and by Repaired; any other damage there is ErrDamaged, and then nothing was changed.
 //
@@ -82,7 +88,7 @@ func Open(dir string, opts Options) (*Log, error) {
 		return nil, err
 	}
 	opts.setDefaults()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := opts.files.mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	if err := opts.files.syncDir(filepath.Dir(dir)); err != nil {

@@ -22,6 +22,7 @@ import (
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -46,6 +47,9 @@ type Options struct {
 	// Create makes a new, empty store if there is no file at the path. The directory must exist.
 	Create bool
 
+	// FS is where the file is; nil: the machine's, disk.OS.
+	FS disk.FS
+
 	// failpoint, if set, is called around each write to disk; an error it returns counts as one of the disk. Tests set it.
 	failpoint func(stage) error
 }
@@ -60,6 +64,7 @@ const (
 
 // Store implements store.Store on a bbolt file.
 type Store struct {
+	fs        disk.FS
 	db        *bbolt.DB
 	file      *os.File // the one that db has open and locked
 	pageSize  int
@@ -85,19 +90,23 @@ var _ store.Store = (*Store)(nil)
 // is not a store of keyturn's or of a newer version, store.ErrDamaged if it is incomplete or inconsistent. The time Open
 // takes does not depend on the number of keys; damage in a single page shows when that page is read.
 func Open(path string, opts Options) (*Store, error) {
+	if opts.FS == nil {
+		opts.FS = disk.OS
+	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && opts.Create {
-		if err := create(path); err != nil {
+		if err := create(opts.FS, path); err != nil {
 			return nil, fmt.Errorf("store: creating %s: %w", path, err)
 		}
 	}
-	if err := inspect(path); err != nil {
+	if err := inspect(opts.FS, path); err != nil {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
-	db, file, err := openBolt(path, false)
+	db, file, err := openBolt(opts.FS, path, false)
 	if err != nil {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
 	s := &Store{
+		fs:        opts.FS,
 		db:        db,
 		file:      file,
 		pageSize:  db.Info().PageSize,
@@ -123,14 +132,14 @@ func Open(path string, opts Options) (*Store, error) {
 }
 
 // openBolt opens an existing, non-empty file with bbolt, which locks it: exclusively, or shared if it is only to be read.
-func openBolt(path string, readOnly bool) (db *bbolt.DB, file *os.File, err error) {
+func openBolt(fsys disk.FS, path string, readOnly bool) (db *bbolt.DB, file *os.File, err error) {
 	options := &bbolt.Options{
 		Timeout:      lockTimeout,
 		FreelistType: bbolt.FreelistMapType,
 		ReadOnly:     readOnly,
 		NoStatistics: true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			f, err := openExisting(name, flag, mode)
+			f, err := openExisting(fsys, name, flag, mode)
 			file = f
 			return f, err
 		},
@@ -157,8 +166,8 @@ func openBolt(path string, readOnly bool) (db *bbolt.DB, file *os.File, err erro
 }
 
 // openExisting never creates a file, and refuses an empty one, which bbolt would fill.
-func openExisting(name string, flag int, mode os.FileMode) (*os.File, error) {
-	f, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
+func openExisting(fsys disk.FS, name string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := fsys.OpenFile(name, flag&^os.O_CREATE, mode)
 	if err != nil {
 		return nil, err
 	}
