@@ -24,6 +24,7 @@ var allowed = map[string]string{
 	"internal/clock":           "",
 	"internal/cms":             "",
 	"internal/disk":            "",
+	"internal/disk/disktest":   "internal/disk",
 	"internal/egress":          "",
 	"internal/hsm":             "internal/hsm/hsmwire",
 	"internal/hsm/hsmwire":     "",

@@ -10,6 +10,7 @@ import (
 // file is what the log needs of a file it writes; *os.File is one.
 type file interface {
 	Write(p []byte) (int, error)
+	WriteAt(p []byte, off int64) (int, error)
 	Truncate(size int64) error
 	Sync() error
 	Close() error

@@ -63,11 +63,13 @@ type Log struct {
 	reserve  reserve
 	tryAgain time.Time // no plain append before, while full
 
-	syncMu  sync.Mutex // held to sync; taken after wmu, never before
-	durable uint64     // the last number known to be on disk
+	syncMu sync.Mutex // held to sync; taken after wmu, never before
 
 	seg     file          // the current segment; changed only with wmu and syncMu both held
 	written atomic.Uint64 // the last number in the kernel
+	tail    atomic.Int64  // bytes of the current segment in the kernel
+	durable atomic.Uint64 // the last number known to be on disk; changed with syncMu held
+	synced  atomic.Int64  // bytes of the current segment known to be on disk; changed with syncMu held
 	full    atomic.Bool   // there was no space
 	failure atomic.Pointer[error]
 
@@ -78,9 +80,9 @@ type Log struct {
 
 var _ Sink = (*Log)(nil)
 
-// Open opens the log in dir, making that if need be, but not its parent, and goes on after its last line. It reads the last segment only. A
-// torn last line, which a crash can leave and for which no Append returned, is cut off and reported to Options.Logger
-// and by Repaired; any other damage there is ErrDamaged, and then nothing was changed.
+// Open opens the log in dir, making that if need be, but not its parent, and goes on after its last line. It reads the last
+// segment only. What a crash tears, which is no more than what was written since the last fsync, is cut off and reported to
+// Options.Logger and by Repaired; any other damage there is ErrDamaged, and then nothing was changed. What is left is durable.
 //
 // A disk too full for the reserve is no error here: the log opens, and Healthy says ErrNoSpace.
 func Open(dir string, opts Options) (*Log, error) {
@@ -129,23 +131,69 @@ func (l *Log) openLast() error {
 	if err != nil {
 		return err
 	}
+	if end.torn > maxUnsynced {
+		return fmt.Errorf("%w: %s: line %d at byte %d is not whole, and neither are the %d bytes from there on: more than a crash leaves",
+			ErrDamaged, name, end.next-first+1, end.size, end.torn)
+	}
+	if err := l.settle(name, end); err != nil {
+		return err
+	}
 	f, err := l.opts.files.open(filepath.Join(l.dir, name), os.O_WRONLY|os.O_APPEND)
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
+	l.seg, l.size = f, end.size
+	l.tail.Store(end.size)
+	l.synced.Store(end.size)
+	l.durable.Store(end.next - 1)
+	l.written.Store(end.next - 1)
+	return nil
+}
+
+// settle cuts off what is torn and makes the rest durable: what is read here must stay. The process that wrote these lines may
+// have died before its fsync, or that failed: then the kernel may take them for written although they are not, and an fsync
+// alone would say nothing of them. So what may be concerned is written once more.
+func (l *Log) settle(name string, end scanEnd) (err error) {
+	path := filepath.Join(l.dir, name)
+	f, err := l.opts.files.open(path, os.O_WRONLY)
+	if err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
 	if end.torn > 0 {
-		l.opts.Logger.Warn("audit log: cutting off a torn last line", "segment", name, "bytes", end.torn, "next", end.next)
+		l.opts.Logger.Warn("audit log: cutting off what a crash has torn", "segment", name, "bytes", end.torn, "next", end.next)
 		if err := f.Truncate(end.size); err != nil {
-			return errors.Join(fmt.Errorf("audit: repairing %s: %w", name, err), f.Close())
+			return fmt.Errorf("audit: repairing %s: %w", name, err)
 		}
 		l.repaired = end.torn
 	}
-	// The process that wrote these lines may have died before its fsync. What is read here must stay.
-	if err := errors.Join(f.Sync(), l.opts.files.syncDir(l.dir)); err != nil {
-		return errors.Join(fmt.Errorf("audit: syncing %s: %w", name, err), f.Close())
+	if err := rewrite(f, path, max(end.size-maxUnsynced, 0), end.size); err != nil {
+		return fmt.Errorf("audit: writing the end of %s once more: %w", name, err)
 	}
-	l.seg, l.size, l.durable = f, end.size, end.next-1
-	l.written.Store(end.next - 1)
+	if err := errors.Join(f.Sync(), l.opts.files.syncDir(l.dir)); err != nil {
+		return fmt.Errorf("audit: syncing %s: %w", name, err)
+	}
+	return nil
+}
+
+// rewrite writes the bytes between two offsets of a file over themselves.
+func rewrite(f file, path string, from, to int64) error {
+	r, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	buf := make([]byte, 64<<10)
+	for from < to {
+		chunk := buf[:min(int64(len(buf)), to-from)]
+		if _, err := r.ReadAt(chunk, from); err != nil {
+			return err
+		}
+		if _, err := f.WriteAt(chunk, from); err != nil {
+			return err
+		}
+		from += int64(len(chunk))
+	}
 	return nil
 }
 
@@ -160,6 +208,8 @@ func (l *Log) create(first uint64) error {
 		return errors.Join(l.stop(fmt.Errorf("audit: beginning %s: %w", name, err)), f.Close())
 	}
 	l.seg, l.size = f, 0
+	l.tail.Store(0)
+	l.synced.Store(0)
 	return nil
 }
 
