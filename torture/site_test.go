@@ -59,12 +59,10 @@ func open(d *disktest.Disk, l layout) (s *site, err error) {
 		}
 	}()
 	ctx := context.Background()
-	if err := d.Mkdir(dataDir(d), 0o700); err == nil {
-		err = d.SyncDir(d.Root())
-		if err != nil {
-			return s, err
-		}
-	} else if !errors.Is(err, fs.ErrExist) {
+	if err := d.Mkdir(dataDir(d), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return s, err
+	}
+	if err := d.SyncDir(d.Root()); err != nil {
 		return s, err
 	}
 	path := filepath.Join(dataDir(d), "store.db")

@@ -171,7 +171,7 @@ func (s *trial) life(n int, concurrent, imports bool) {
 		if s.rand.IntN(8) == 0 {
 			s.pause()
 		}
-		if s.rand.IntN(60) == 0 {
+		if s.rand.IntN(60) == 0 && s.site.ready() == nil && s.disk.Ended() == disktest.Nothing {
 			s.week()
 		}
 	}

@@ -35,6 +35,7 @@ type op struct {
 	lasting bool                 // its audit record must survive a power cut
 	lost    bool                 // its audit record did not, and did not have to
 	settled bool                 // the model has it
+	failed  bool                 // it was unknown at first
 }
 
 // key is what the callers know of a key.
@@ -124,6 +125,7 @@ func (w *world) call(o *op, req api.Request, result func(api.Response)) bool {
 		o.outcome, o.settled, o.code = refused, true, string(e.Code)
 		w.stats.refused++
 	default:
+		o.failed = true
 		w.stats.unknown++
 		if o.change && o.key != nil {
 			o.key.doubt = true

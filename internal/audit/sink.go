@@ -31,8 +31,8 @@ type Sink interface {
 	// Append returns when a crash of the process can no longer lose the record; one of the machine may, for a second.
 	// The sequence number counts from 1 without gaps. After an error the record is not in the log.
 	Append(record []byte) (seq uint64, err error)
-	// AppendSync returns when nothing can lose the records, which get consecutive numbers from first. After an error
-	// they may be in the log or not.
+	// AppendSync returns when nothing can lose the records, which get consecutive numbers from first, nor what was appended
+	// before; there may be no records. After an error they may be in the log or not.
 	AppendSync(records [][]byte) (first uint64, err error)
 	// NextSeq returns the number the next record will get.
 	NextSeq() uint64

@@ -79,7 +79,7 @@ func (l *Log) lead(b *batch) {
 }
 
 // AppendSync appends records of changes that are already committed, durable on return. See Sink. They may use the
-// reserve, and so get in where Append fails with ErrNoSpace.
+// reserve, and so get in where Append fails with ErrNoSpace. Without records it makes durable what there is.
 func (l *Log) AppendSync(records [][]byte) (uint64, error) {
 	for _, r := range records {
 		if err := checkRecord(r); err != nil {

@@ -156,10 +156,9 @@ func (o *outbox) drain(ctx context.Context) error {
 		}
 		doubt := o.doubt
 		o.doubt = true // until they are removed
-		if len(lines) > 0 {
-			if _, err := o.p.sink.AppendSync(lines); err != nil {
-				return err
-			}
+		// Also if the log has them all: it may have them only until the power is gone, as after an fsync that failed.
+		if _, err := o.p.sink.AppendSync(lines); err != nil {
+			return err
 		}
 		if err := o.remove(ctx, entries); err != nil {
 			return err
