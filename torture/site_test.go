@@ -30,6 +30,9 @@ const (
 	region  = "eu-central-1"
 )
 
+// syncInterval is no part of two seconds, after which uses of keys are written down: see trial.life.
+const syncInterval = 970 * time.Millisecond
+
 var owner = record.Owner{Account: account, Region: region}
 
 // site is the service on a disk, put together as the server does.
@@ -85,7 +88,7 @@ func open(d *disktest.Disk, l layout) (s *site, err error) {
 		return s, err
 	}
 	node := s.sealed.Keyring().Deployment()[:8]
-	s.log, err = audit.Open(auditDir(d), audit.Options{NodeID: node, SegmentBytes: l.segment, ReserveBytes: l.reserve, FS: d})
+	s.log, err = audit.Open(auditDir(d), audit.Options{NodeID: node, SegmentBytes: l.segment, ReserveBytes: l.reserve, SyncInterval: syncInterval, FS: d})
 	if err != nil {
 		return s, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -65,6 +66,8 @@ type blob struct {
 type world struct {
 	rand *rand.Rand
 	site *site
+	// parallel: other calls are under way. Else each call waits until what it has started in the background is done.
+	parallel bool
 
 	mu     sync.Mutex // guards what follows, in the moments in which several callers are at work
 	serial int
@@ -106,6 +109,9 @@ func (w *world) call(o *op, req api.Request, result func(api.Response)) bool {
 	w.open[o.request] = o
 	w.mu.Unlock()
 	resp, err := w.site.do(o.name, o.request, req)
+	if !w.parallel {
+		synctest.Wait()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stats.calls++
