@@ -219,6 +219,9 @@ func (l *Log) Repaired() int64 { return l.repaired }
 // NextSeq returns the number the next record will get.
 func (l *Log) NextSeq() uint64 { return l.written.Load() + 1 }
 
+// SafeSeq returns the number after the last record that was synced. See Sink.
+func (l *Log) SafeSeq() uint64 { return l.durable.Load() + 1 }
+
 // Healthy returns why Append would fail now: ErrStopped or ErrClosed until the log is opened again, ErrNoSpace until
 // there is room.
 func (l *Log) Healthy() error {

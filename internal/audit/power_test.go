@@ -248,3 +248,35 @@ func TestPowerCutAfterTakingBack(t *testing.T) {
 		_ = p.log.Close()
 	}
 }
+
+// SafeSeq follows what was synced, and after a power cut the log goes on no earlier.
+func TestSafeSeq(t *testing.T) {
+	for seed := range uint64(30) {
+		p := &powerLog{t: t, rand: rand.New(rand.NewPCG(seed, 2)), sure: make(map[int]uint64)}
+		p.disk = disktest.New(t.TempDir(), p.rand)
+		p.start(false)
+		if got := p.log.SafeSeq(); got != 1 {
+			t.Errorf("SafeSeq of an empty log is %d", got)
+		}
+		if _, err := p.log.AppendSync([][]byte{[]byte(`{"a":1}`), []byte(`{"a":2}`)}); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := p.log.Append([]byte(`{"a":3}`)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if safe, next := p.log.SafeSeq(), p.log.NextSeq(); safe != 3 || next != 6 {
+			t.Errorf("SafeSeq is %d and NextSeq %d, want 3 and 6", safe, next)
+		}
+		p.disk.Stop(disktest.Power)
+		_ = p.log.Close()
+		p.log = nil
+		p.reboot()
+		p.start(false)
+		if next := p.log.NextSeq(); next < 3 || p.log.SafeSeq() != next {
+			t.Errorf("after a power cut SafeSeq is %d and NextSeq %d", p.log.SafeSeq(), next)
+		}
+		_ = p.log.Close()
+	}
+}

@@ -36,6 +36,9 @@ type Sink interface {
 	AppendSync(records [][]byte) (first uint64, err error)
 	// NextSeq returns the number the next record will get.
 	NextSeq() uint64
+	// SafeSeq returns the number up to which, itself left out, nothing can lose a record any more. A log that loses what was not
+	// synced goes on there or later.
+	SafeSeq() uint64
 	// Since yields the lines numbered seq and later that are there when it is called, in order. An error ends it.
 	Since(seq uint64) iter.Seq2[Line, error]
 	// Healthy returns why Append would fail now, or nil.

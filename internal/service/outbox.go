@@ -62,12 +62,13 @@ type auditRecord struct {
 
 // writes returns the entries that a commit takes along.
 func (o *outbox) writes(records []auditRecord) []store.Write {
-	logged := o.p.sink.NextSeq()
+	logged := o.p.sink.SafeSeq()
 	writes := make([]store.Write, len(records))
 	for i, r := range records {
 		writes[i] = store.Write{
 			Key: fmt.Sprintf("%s%016x-%s", o.prefix, o.next.Add(1), r.eventID),
-			// The log's next sequence number: only lines from there on can be a copy.
+			// Only lines of the log from there on can be a copy. Not its next line: a power cut may take lines that were not
+			// synced, and then the copy comes to stand before that.
 			Value: append(binary.BigEndian.AppendUint64(nil, logged), r.line...),
 		}
 	}

@@ -3,6 +3,7 @@ package service_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/store/memstore"
 )
@@ -319,4 +322,60 @@ func TestUnknownDuringRescan(t *testing.T) {
 		t.Errorf("%d of 2 changes are in the log", done)
 	}
 	h.close()
+}
+
+// unsyncedSink is a log where nothing but AppendSync syncs, and which a power cut can cut short.
+type unsyncedSink struct {
+	*badSink
+	safe uint64
+}
+
+func (s *unsyncedSink) SafeSeq() uint64 { return s.safe }
+
+// TestLogLostLines cuts the power when a change is committed whose record is yet to come, behind lines of other calls that were not
+// synced. They are gone, the record comes to stand where they were, and the power is cut again before the store knows. The next start
+// must find the record there.
+func TestLogLostLines(t *testing.T) {
+	first := &unsyncedSink{badSink: &badSink{Memory: audit.NewMemory(100), held: make(chan struct{})}, safe: 1}
+	h := newHouse(t, nil, first.badSink, func(c *service.Config) { c.Audit = first })
+	read := testOp(service.Read, func(*service.Tx) error { return nil })
+	for range 5 {
+		if _, err := h.do(read, &api.ListKeysRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.newKey()
+	crashed := &faults{Store: copyOf(t, h.store)}
+	close(first.held)
+	h.flush()
+	h.close()
+
+	// The log has nothing of the five any more, gets the record, and the store does not hear of it.
+	second := &badSink{Memory: audit.NewMemory(100)}
+	crashed.set(func(b store.Batch) error {
+		if len(b.Checks) == 0 {
+			return errors.New("the power is off")
+		}
+		return nil
+	}, nil)
+	sealed, err := seal.Open(t.Context(), crashed, seal.Options{Provider: seal.NewKeyFile(make([]byte, 32)), Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := service.New(t.Context(), service.Config{
+		Store: sealed, Keyring: sealed.Keyring(), Clock: fixedClock{}, Audit: second, NodeID: "n1", Log: slog.New(slog.DiscardHandler), Authorize: ownAccount,
+	}); err == nil {
+		t.Fatal("a start whose commits fail succeeds")
+	}
+	if got := eventNames(readLog(t, second)); got != "CreateKey" {
+		t.Fatalf("the log has %q", got)
+	}
+	crashed.set(nil, nil)
+	newHouse(t, crashed, second).close()
+	if got := eventNames(readLog(t, second)); got != "CreateKey" {
+		t.Errorf("after another start the log has %q", got)
+	}
+	if n := outboxSize(t, crashed); n != 0 {
+		t.Errorf("%d records stayed in the store", n)
+	}
 }
