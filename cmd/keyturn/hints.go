@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/store"
 )
@@ -26,6 +28,10 @@ func hintFor(err error) string {
 		return "use the keyturn that made the data directory, or another data directory; nothing was changed"
 	case errors.Is(err, store.ErrLocked):
 		return "another keyturn is running on it: stop that one, or use another data directory"
+	case errors.Is(err, store.ErrNoSpace), errors.Is(err, audit.ErrNoSpace), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "the disk is full: make room on it, and start again; nothing that was acknowledged is lost"
+	case errors.Is(err, syscall.EIO), errors.Is(err, store.ErrUnknown), errors.Is(err, audit.ErrStopped):
+		return "the disk fails: see what the system's log says of it, and start again; nothing that was acknowledged is lost as long as the disk keeps what it has confirmed"
 	case errors.Is(err, seal.ErrDamaged), errors.Is(err, store.ErrDamaged):
 		return "the data is not what keyturn wrote: restore it from a copy; nothing was changed"
 	}

@@ -36,6 +36,9 @@ type outbox struct {
 	err     error      // of the last drain
 	closing bool
 
+	// full: the store has no room for commits, or had none at the last try.
+	full atomic.Bool
+
 	// doubt: entries in the store may be in the log already. It lasts until the store has been seen empty. Owned by the drainer.
 	doubt bool
 }
@@ -86,6 +89,13 @@ func (o *outbox) signal() {
 	case o.wake <- struct{}{}:
 	default:
 	}
+}
+
+// noRoom makes changes fail until the store has room again, for which the drainer looks each second: a server that is not ready gets
+// no changes by which it would find out.
+func (o *outbox) noRoom() {
+	o.full.Store(true)
+	o.signal()
 }
 
 // admit makes changes wait while too many records are on their way, and refuses them while they cannot get into the log.
@@ -141,6 +151,12 @@ func (o *outbox) loop() {
 
 // drain appends what is in the store to the log and removes it, until nothing is left.
 func (o *outbox) drain(ctx context.Context) error {
+	if o.full.Load() {
+		if _, err := o.p.store.Commit(ctx, store.Batch{}); err != nil {
+			return err
+		}
+		o.full.Store(false)
+	}
 	for {
 		entries, err := o.page(ctx)
 		if err != nil {
@@ -234,6 +250,9 @@ func (o *outbox) remove(ctx context.Context, entries []store.Entry) error {
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
+		if errors.Is(err, store.ErrNoSpace) {
+			o.full.Store(true)
+		}
 		return fmt.Errorf("removing what the log has: %w", err)
 	}
 	return nil

@@ -379,3 +379,37 @@ func TestLogLostLines(t *testing.T) {
 		t.Errorf("%d records stayed in the store", n)
 	}
 }
+
+// TestStoreIsFull lets the store have no room for a while: changes are refused, the server is not ready and says why, reads and
+// cryptography go on, and so does everything when there is room.
+func TestStoreIsFull(t *testing.T) {
+	h := newHouse(t, nil, nil)
+	id := h.newKey()
+	h.flush()
+	h.store.set(func(store.Batch) error { return fmt.Errorf("%w: as told", store.ErrNoSpace) }, nil)
+	disable := func() *api.Error {
+		_, err := h.do(h.kmsOp("DisableKey"), &api.DisableKeyRequest{KeyId: some(id)})
+		return err
+	}
+	if err := disable(); codeOf(err) != api.KMSInternalException {
+		t.Errorf("a change without room: %v", err)
+	}
+	waitFor(t, "it to show", func() bool { return errors.Is(h.p.Healthy(), store.ErrNoSpace) })
+	h.must("DescribeKey", &api.DescribeKeyRequest{KeyId: some(id)})
+	h.encrypt(id, 10)
+	h.store.set(nil, nil)
+	waitFor(t, "the end of it", func() bool { return h.p.Healthy() == nil })
+	if err := disable(); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	h.close()
+	var done []string
+	for _, l := range h.log() {
+		if l.ErrorCode == "" {
+			done = append(done, l.EventName)
+		}
+	}
+	if got := strings.Join(done, " "); got != "CreateKey DescribeKey Encrypt DisableKey" {
+		t.Errorf("the log has %s", got)
+	}
+}

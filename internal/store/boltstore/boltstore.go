@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -79,8 +80,9 @@ type Store struct {
 	failure  atomic.Pointer[error] // why the engine stopped, if it did
 
 	// Owned by the committer until done is closed, then by Close.
-	head store.Rev
-	torn bool // bbolt panicked with its locks held: it must not be called again
+	head      store.Rev
+	allocated int64 // bytes of the file that have room on the disk, as far as is known; see room
+	torn      bool  // bbolt panicked with its locks held: it must not be called again
 }
 
 var _ store.Store = (*Store)(nil)
@@ -126,9 +128,33 @@ func Open(path string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: opening %s: %w", path, err), guarded(db.Close))
 	}
+	if err := s.settle(path); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: opening %s: making durable what is read: %w", path, err), guarded(db.Close))
+	}
 	s.history = store.NewHistory(s.head)
 	go s.run()
 	return s, nil
+}
+
+// settle makes durable what is read from here on. The process that wrote it may have died before its fsync of a meta page, or
+// that failed: then the kernel may take the page for written although it is not, and an fsync alone would say nothing of it. So
+// both are written once more; everything they refer to was synced before them. Likewise the file's name.
+func (s *Store) settle(path string) error {
+	pages := make([]byte, 2*s.pageSize)
+	if _, err := s.file.ReadAt(pages, 0); err != nil {
+		return err
+	}
+	f := s.fs.File(s.file)
+	// One after the other: whatever happens meanwhile, one of them is whole.
+	for at := 0; at < len(pages); at += s.pageSize {
+		if _, err := f.WriteAt(pages[at:at+s.pageSize], int64(at)); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	return s.fs.SyncDir(filepath.Dir(path))
 }
 
 // openBolt opens an existing, non-empty file with bbolt, which locks it: exclusively, or shared if it is only to be read.
@@ -201,7 +227,7 @@ func (s *Store) err() error {
 	}
 	if cause := s.failure.Load(); cause != nil {
 		// The cause is told, not wrapped: the outcome of a later call is not unknown.
-		return fmt.Errorf("%w: the engine stopped after a failed write: %v", store.ErrClosed, *cause)
+		return fmt.Errorf("%w: the engine stopped after a failed write, see to the disk and start again: %v", store.ErrClosed, *cause)
 	}
 	return nil
 }
