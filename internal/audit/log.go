@@ -202,7 +202,7 @@ func (l *Log) create(first uint64) error {
 	name := segmentName(first)
 	f, err := l.opts.files.open(filepath.Join(l.dir, name), os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL)
 	if err != nil {
-		return fmt.Errorf("audit: beginning a segment: %w", err)
+		return l.abandon(name, fmt.Errorf("audit: beginning a segment: %w", err))
 	}
 	if err := l.opts.files.syncDir(l.dir); err != nil {
 		return errors.Join(l.stop(fmt.Errorf("audit: beginning %s: %w", name, err)), f.Close())
@@ -211,6 +211,24 @@ func (l *Log) create(first uint64) error {
 	l.tail.Store(0)
 	l.synced.Store(0)
 	return nil
+}
+
+// abandon sees to it that nothing is left of a segment that could not be begun: the lines that belong into it go on in the one
+// before, and then it would stand in the way. Without that the log stops. It returns err, or why it stopped.
+func (l *Log) abandon(name string, err error) error {
+	if errors.Is(err, fs.ErrExist) { // a segment of somebody else's, which is not ours to remove
+		return l.stop(err)
+	}
+	switch rmErr := l.opts.files.remove(filepath.Join(l.dir, name)); {
+	case errors.Is(rmErr, fs.ErrNotExist):
+		return err
+	case rmErr != nil:
+		return l.stop(errors.Join(err, rmErr))
+	}
+	if serr := l.opts.files.syncDir(l.dir); serr != nil {
+		return l.stop(errors.Join(err, serr))
+	}
+	return err
 }
 
 // Repaired returns how many bytes of a torn last line Open cut off.

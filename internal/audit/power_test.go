@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -97,7 +98,7 @@ func (p *powerLog) faulty(rate int) func(disktest.Op) disktest.Fault {
 	return func(disktest.Op) (f disktest.Fault) {
 		switch p.rand.IntN(3 * rate) {
 		case 0, 1:
-			f.Err, f.Keep, f.Drop = syscall.EIO, p.rand.Float64(), p.rand.IntN(2) == 0
+			f.Err, f.Keep, f.Drop, f.Done = syscall.EIO, p.rand.Float64(), p.rand.IntN(2) == 0, p.rand.IntN(4) == 0
 			if p.rand.IntN(3) == 0 {
 				f.Err = syscall.ENOSPC
 			}
@@ -278,5 +279,77 @@ func TestSafeSeq(t *testing.T) {
 			t.Errorf("after a power cut SafeSeq is %d and NextSeq %d", p.log.SafeSeq(), next)
 		}
 		_ = p.log.Close()
+	}
+}
+
+// A segment that was made although its making failed is taken away again, or the log stops: else lines that go on in the one before
+// would contradict it.
+func TestSegmentMadeInSpiteOfAnError(t *testing.T) {
+	for name, tt := range map[string]struct {
+		then  disktest.Kind // what fails, too
+		stops bool
+	}{
+		"taken away":         {"", false},
+		"cannot be removed":  {disktest.Remove, true},
+		"removal not synced": {disktest.SyncDir, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := disktest.New(t.TempDir(), rand.New(rand.NewPCG(1, 3)))
+			dir := filepath.Join(disk.Root(), "audit")
+			opts := Options{NodeID: "n", ReserveBytes: -1, SegmentBytes: 200, FS: disk}
+			l, err := Open(dir, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.Append([]byte(`{"a":1}`)); err != nil {
+				t.Fatal(err)
+			}
+			disk.Decide(func(op disktest.Op) (f disktest.Fault) {
+				if op.Kind == disktest.Create {
+					f.Err, f.Done = syscall.EIO, true
+				} else if op.Kind == tt.then {
+					f.Err = syscall.EIO
+				}
+				return f
+			})
+			long := fmt.Appendf(nil, `{"a":"%s"}`, strings.Repeat("a", 180))
+			if _, err := l.Append(long); !errors.Is(err, syscall.EIO) || errors.Is(err, ErrStopped) != tt.stops {
+				t.Errorf("Append: %v, want it to stop the log: %t", err, tt.stops)
+			}
+			disk.Decide(nil)
+			if seq, err := l.Append([]byte(`{"a":2}`)); (err == nil) == tt.stops || err == nil && seq != 2 {
+				t.Errorf("Append = %d, %v", seq, err)
+			}
+			want := l.NextSeq() - 1
+			_ = l.Close()
+			if l, err = Open(dir, opts); err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			if got := lines(t, l.Since(1)); uint64(len(got)) != want {
+				t.Errorf("%d lines, want %d", len(got), want)
+			}
+			if _, err := l.Append(long); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A segment that is there already is nobody's to remove.
+func TestSegmentInTheWay(t *testing.T) {
+	l := openLog(t, t.TempDir(), Options{SegmentBytes: 60})
+	if _, err := l.Append(rec(1)); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(l.dir, segmentName(2))
+	if err := os.WriteFile(name, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(rec(2)); !errors.Is(err, ErrStopped) {
+		t.Errorf("Append: %v", err)
+	}
+	if b, err := os.ReadFile(name); string(b) != "mine" {
+		t.Errorf("the file is %q, %v", b, err)
 	}
 }
