@@ -29,10 +29,10 @@ func hintFor(err error) string {
 	case errors.Is(err, store.ErrLocked):
 		return "another keyturn is running on it: stop that one, or use another data directory"
 	case errors.Is(err, store.ErrNoSpace), errors.Is(err, audit.ErrNoSpace), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "the disk is full: make room on it, and start again; nothing that was acknowledged is lost"
+		return "the disk is full: make room on it and start again"
 	case errors.Is(err, syscall.EIO), errors.Is(err, store.ErrUnknown), errors.Is(err, audit.ErrStopped):
-		return "the disk fails: see what the system's log says of it, and start again; nothing that was acknowledged is lost as long as the disk keeps what it has confirmed"
-	case errors.Is(err, seal.ErrDamaged), errors.Is(err, store.ErrDamaged):
+		return "the disk fails: the system's log says more of it; see to it and start again"
+	case errors.Is(err, seal.ErrDamaged), errors.Is(err, store.ErrDamaged), errors.Is(err, audit.ErrDamaged):
 		return "the data is not what keyturn wrote: restore it from a copy; nothing was changed"
 	}
 	return ""
