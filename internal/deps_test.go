@@ -47,12 +47,18 @@ var allowed = map[string]string{
 	"internal/store/memstore":  "internal/store",
 	"internal/store/storetest": "internal/store",
 
+	// Seal providers that bring a library along, and the front door of a sealed server.
+	"internal/seal/awskms": "internal/seal internal/xaes",
+	"internal/seal/shamir": "internal/seal",
+	"internal/unseal":      "internal/audit internal/seal internal/seal/awskms",
+
 	// The pipeline, and the operations.
 	"internal/service":  "internal/api internal/audit internal/authz internal/clock internal/keys internal/policy internal/record internal/store internal/throttle",
 	"internal/kms":      "internal/api internal/audit internal/authz internal/cms internal/identity internal/keys internal/keywrap internal/nitro internal/policy internal/record internal/service internal/throttle internal/xaes",
 	"internal/identity": "internal/api internal/audit internal/authz internal/policy internal/record internal/service",
 	"internal/iam":      "internal/api internal/audit internal/authz internal/identity internal/policy internal/record internal/service",
 	"internal/accounts": "internal/api internal/audit internal/identity internal/record internal/service",
+	"internal/operator": "internal/accounts internal/api internal/audit internal/record internal/seal internal/service",
 	"internal/sts":      "internal/api internal/audit internal/identity internal/oidc internal/policy internal/record internal/service",
 
 	// The process that loads PKCS #11 modules, and what tests it.

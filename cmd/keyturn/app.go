@@ -29,6 +29,7 @@ import (
 	"github.com/keyturn/keyturn/internal/keystores"
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/oidc/discovery"
+	"github.com/keyturn/keyturn/internal/operator"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/schedule"
 	"github.com/keyturn/keyturn/internal/seal"
@@ -60,15 +61,23 @@ type appConfig struct {
 	DataDir  string // "" keeps everything in memory
 	Dev      bool
 	Provider func(created bool) (seal.Provider, error) // created: the store is new, and so may the key be
-	FixedMAC []byte                                    // see seal.Options
-	KMS      kms.Config
-	Stores   *keystores.Config // what custom key stores keep their keys in; nil: nothing
+	// Previous is the provider that the store may still be sealed by: then it is migrated. Nil: there is none.
+	Previous func() (seal.Provider, error)
+	// Migrate returns the provider that the configuration names by now. Nil: there is no configuration.
+	Migrate func(ctx context.Context) (seal.Provider, error)
+	// Management is the account that manages the others where the store names none; "": nobody does.
+	Management string
+	FixedMAC   []byte // see seal.Options
+	KMS        kms.Config
+	Stores     *keystores.Config // what custom key stores keep their keys in; nil: nothing
 	// WebIdentity says where the keys of OpenID Connect providers come from; nil: from those at public addresses.
 	WebIdentity *discovery.Config
 	Checks      *serverChecks     // nil: keys are not checked
 	Quotas      *throttle.Limiter // nil: everybody may call as often as they like
 	Log         *slog.Logger
 	Now         func() time.Time // real time
+	// Security is given the security log before Provider is called. Nil: nobody wants it.
+	Security func(*audit.SecurityLog)
 
 	Regions regions
 	// Credentials are access keys beside those in the store, asked for once the data directory is locked. Nil: none.
@@ -86,10 +95,10 @@ type appConfig struct {
 
 // management is the account that manages the others where the store names none: in keyturn dev there is one from the beginning.
 func (c *appConfig) management() string {
-	if c.Dev {
+	if c.Management == "" && c.Dev {
 		return wire.DevAccount
 	}
-	return ""
+	return c.Management
 }
 
 // app is an opened keyturn: everything but the listener.
@@ -97,6 +106,7 @@ type app struct {
 	Handler  http.Handler
 	pipeline *service.Pipeline
 	accounts *accounts.Accounts
+	operator *operator.Operator
 	runner   *schedule.Runner
 	checks   *serverChecks
 	log      *slog.Logger
@@ -138,16 +148,20 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if created && len(configured) == 0 && !c.Trust && !c.Init {
 		return nil, errNoAccessKey
 	}
+	security, err := a.openSecurity(c)
+	if err != nil {
+		return nil, err
+	}
 	provider, err := c.Provider(created)
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := seal.Open(ctx, raw, seal.Options{Provider: provider, Dev: c.Dev, FixedMAC: c.FixedMAC, Now: c.Now()})
+	sealed, migrated, err := c.unseal(ctx, raw, provider)
 	if err != nil {
 		return nil, err
 	}
 	node := sealed.Keyring().Deployment()[:8]
-	sink, security, err := a.openAudit(c, node)
+	sink, err := a.openAudit(c, node)
 	if err != nil {
 		return nil, err
 	}
@@ -210,6 +224,9 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 	}
 	a.accounts = accounts.New(accounts.Config{Directory: directory, Management: c.management()})
+	if err := a.openOperator(ctx, c, sealed, migrated); err != nil {
+		return nil, err
+	}
 	onChecks := inside.Config{Regions: c.Regions.names}
 	if c.Checks != nil {
 		if err := c.Checks.open(c, a.pipeline, k.Operations()); err != nil {
@@ -223,7 +240,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	}
 	a.Handler = wire.NewHandler(wire.Config{
 		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), slices.Concat(
-			k.Extensions(), a.runner.Operations(shifted), inside.Operations(onChecks), a.accounts.Operations())),
+			k.Extensions(), a.runner.Operations(shifted), inside.Operations(onChecks), a.accounts.Operations(), a.operator.Operations())),
 		Query: map[string]*wire.QueryService{
 			api.STSVersion: {Name: "sts", Namespace: api.STSNamespace, Operations: byName(sessions.Operations())},
 			api.IAMVersion: {Name: "iam", Namespace: api.IAMNamespace, Operations: byName(identities.Operations())},
@@ -368,21 +385,32 @@ func noAuditLog(dataDir string) error {
 	return nil
 }
 
-func (a *app) openAudit(c appConfig, node string) (audit.Sink, *audit.SecurityLog, error) {
+func (a *app) openAudit(c appConfig, node string) (audit.Sink, error) {
 	if c.DataDir == "" {
-		return audit.NewMemory(memoryAuditLines), nil, nil
+		return audit.NewMemory(memoryAuditLines), nil
 	}
 	log, err := audit.Open(filepath.Join(c.DataDir, auditDir), audit.Options{NodeID: node, Now: c.Now, Logger: c.Log})
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening the audit log: %w", err)
+		return nil, fmt.Errorf("opening the audit log: %w", err)
 	}
 	a.closers = append(a.closers, log.Close)
+	return log, nil
+}
+
+// openSecurity opens the security log, which there is before the store is unsealed.
+func (a *app) openSecurity(c appConfig) (*audit.SecurityLog, error) {
+	if c.DataDir == "" {
+		return nil, nil
+	}
 	security, err := audit.OpenSecurity(filepath.Join(c.DataDir, securityFile), audit.SecurityOptions{Now: c.Now})
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening the security log: %w", err)
+		return nil, fmt.Errorf("opening the security log: %w", err)
 	}
 	a.closers = append(a.closers, security.Close)
-	return log, security, nil
+	if c.Security != nil {
+		c.Security(security)
+	}
+	return security, nil
 }
 
 // jsonTargets names operations as X-Amz-Target does.
@@ -415,41 +443,65 @@ func (a *app) close() error {
 
 // serve serves until ctx ends, then lets running requests finish.
 func (a *app) serve(ctx context.Context, l net.Listener, srv *http.Server) error {
+	return a.run(ctx, listenOn(ctx, l, srv))
+}
+
+// run does what an opened keyturn does while it is served, until ctx ends or serving does; then lets running requests finish and closes.
+func (a *app) run(ctx context.Context, s *serving) error {
 	runCtx, stopRunner := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { a.runner.Run(runCtx) })
+	background.Go(func() { a.operator.Maintain(runCtx, a.pipeline) })
 	if a.checks != nil {
 		background.Go(func() { a.checks.run(runCtx) })
 	}
-	served := make(chan error, 1)
-	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	err := s.wait(ctx, a.log)
+	stopRunner()
+	background.Wait()
+	return errors.Join(err, a.close())
+}
+
+// serving is a listener that is being served.
+type serving struct {
+	srv   *http.Server
+	ended chan error // one error, once
+	stop  func()     // ends the context of every request
+}
+
+// listenOn begins to serve. What becomes of ctx does not matter: wait has to be called.
+func listenOn(ctx context.Context, l net.Listener, srv *http.Server) *serving {
+	serveCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s := &serving{srv: srv, ended: make(chan error, 1), stop: stop}
 	srv.BaseContext = func(net.Listener) context.Context { return serveCtx }
 	go func() {
 		if srv.TLSConfig != nil {
-			served <- srv.ServeTLS(l, "", "")
+			s.ended <- srv.ServeTLS(l, "", "")
 		} else {
-			served <- srv.Serve(l)
+			s.ended <- srv.Serve(l)
 		}
 	}()
+	return s
+}
+
+// wait returns once serving has ended, or ctx has and running requests have finished.
+func (s *serving) wait(ctx context.Context, log *slog.Logger) error {
 	var err error
 	select {
-	case err = <-served:
+	case err = <-s.ended:
 	case <-ctx.Done():
-		a.log.Info("draining")
+		log.Info("draining")
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		err = srv.Shutdown(drain)
+		err = s.srv.Shutdown(drain)
 		cancel()
 		if err != nil { // somebody is not done: cancel what still runs
-			err = errors.Join(err, srv.Close())
+			err = errors.Join(err, s.srv.Close())
 		}
 	}
-	stopServing()
-	stopRunner()
-	background.Wait()
+	s.stop()
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
-	return errors.Join(err, a.close())
+	return err
 }
 
 // isLoopback tells whether a listen address can be reached from this machine only.

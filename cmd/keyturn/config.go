@@ -16,35 +16,31 @@ import (
 	"github.com/keyturn/keyturn/internal/authz"
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/policy"
-	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
 // serverConfig is the configuration file of keyturn server. Unknown keys are errors. Paths are relative to the file.
 type serverConfig struct {
-	Listen      string             `yaml:"listen"`
-	DataDir     string             `yaml:"data_dir"`
-	TLS         *tlsConfig         `yaml:"tls"`
-	PlainHTTP   bool               `yaml:"plain_http"` // on loopback only
-	Regions     []string           `yaml:"regions"`
-	Seal        sealConfig         `yaml:"seal"`
-	Accounts    []accountConfig    `yaml:"accounts"`
-	Enclaves    enclaveConfig      `yaml:"enclaves"`
-	XKSProxy    *xksProxyConfig    `yaml:"xks_proxy"`
-	KeyStores   *keyStoresConfig   `yaml:"key_stores"`
-	WebIdentity *webIdentityConfig `yaml:"web_identity"`
-	Check       *checkConfig       `yaml:"check"`
-	Quotas      *quotasConfig      `yaml:"quotas"`
+	Listen    string          `yaml:"listen"`
+	DataDir   string          `yaml:"data_dir"`
+	TLS       *tlsConfig      `yaml:"tls"`
+	PlainHTTP bool            `yaml:"plain_http"` // on loopback only
+	Regions   []string        `yaml:"regions"`
+	Seal      sealConfig      `yaml:"seal"`
+	Accounts  []accountConfig `yaml:"accounts"`
+	// ManagementAccount manages the others where no keyturn init has said which does.
+	ManagementAccount string             `yaml:"management_account"`
+	Enclaves          enclaveConfig      `yaml:"enclaves"`
+	XKSProxy          *xksProxyConfig    `yaml:"xks_proxy"`
+	KeyStores         *keyStoresConfig   `yaml:"key_stores"`
+	WebIdentity       *webIdentityConfig `yaml:"web_identity"`
+	Check             *checkConfig       `yaml:"check"`
+	Quotas            *quotasConfig      `yaml:"quotas"`
 }
 
 type tlsConfig struct {
 	Certificate string `yaml:"certificate"` // PEM, the chain with the leaf first
 	Key         string `yaml:"key"`
-}
-
-type sealConfig struct {
-	KeyFile    string     `yaml:"key_file"`
-	Passphrase *secretRef `yaml:"passphrase"`
 }
 
 // secretRef says where a secret is; the configuration itself never holds one.
@@ -89,14 +85,15 @@ func loadConfig(path string) (*serverConfig, error) {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	dir := filepath.Dir(path)
-	for _, p := range []*string{&c.DataDir, &c.Seal.KeyFile, &c.Enclaves.Roots} {
+	for _, p := range []*string{&c.DataDir, &c.Enclaves.Roots} {
 		*p = relativeTo(dir, *p)
+	}
+	c.Seal.relative(dir)
+	if c.Seal.Previous != nil {
+		c.Seal.Previous.relative(dir)
 	}
 	if c.TLS != nil {
 		c.TLS.Certificate, c.TLS.Key = relativeTo(dir, c.TLS.Certificate), relativeTo(dir, c.TLS.Key)
-	}
-	if c.Seal.Passphrase != nil {
-		c.Seal.Passphrase.File = relativeTo(dir, c.Seal.Passphrase.File)
 	}
 	if c.XKSProxy != nil {
 		for i := range c.XKSProxy.Credentials {
@@ -190,14 +187,16 @@ func (c *serverConfig) check() error {
 		return errors.New("plain_http is allowed on a loopback address only")
 	case !c.PlainHTTP && (c.TLS == nil || c.TLS.Certificate == "" || c.TLS.Key == ""):
 		return errors.New("tls.certificate and tls.key are missing")
-	case (c.Seal.KeyFile == "") == (c.Seal.Passphrase == nil):
-		return errors.New("seal needs either key_file or passphrase")
+	case c.ManagementAccount != "" && !service.IsAccountID(c.ManagementAccount):
+		return fmt.Errorf("management_account %q is not 12 digits (write it in quotes)", c.ManagementAccount)
 	}
-	if c.Seal.KeyFile != "" && within(c.DataDir, c.Seal.KeyFile) {
-		return errors.New("seal.key_file must not be in data_dir: whoever gets one would have both")
+	if err := c.Seal.check("seal", c.DataDir, c.Listen); err != nil {
+		return err
 	}
-	if c.Seal.Passphrase != nil && c.Seal.Passphrase.File != "" && within(c.DataDir, c.Seal.Passphrase.File) {
-		return errors.New("seal.passphrase.file must not be in data_dir: whoever gets one would have both")
+	if c.Seal.Previous != nil {
+		if err := c.Seal.Previous.check("seal.previous", c.DataDir, c.Listen); err != nil {
+			return err
+		}
 	}
 	if c.TLS != nil {
 		if info, err := os.Stat(c.TLS.Key); err == nil && openToAll(info, 0o007) {
@@ -244,18 +243,6 @@ func (r secretRef) read() (string, error) {
 		return "", errors.New("the secret is empty")
 	}
 	return s, nil
-}
-
-// provider returns the seal provider that is configured.
-func (c *serverConfig) provider(bool) (seal.Provider, error) {
-	if c.Seal.KeyFile != "" {
-		return seal.OpenKeyFile(c.Seal.KeyFile)
-	}
-	passphrase, err := c.Seal.Passphrase.read()
-	if err != nil {
-		return nil, fmt.Errorf("seal.passphrase: %w", err)
-	}
-	return seal.NewPassphrase(passphrase)
 }
 
 // credentials returns the configured access keys.

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -14,7 +17,7 @@ import (
 	"github.com/keyturn/keyturn/internal/store/memstore"
 )
 
-var update = flag.Bool("update", false, "make the file of sealed stores if there is none")
+var update = flag.Bool("update", false, "add to the file of sealed stores what is not in it yet")
 
 const storesFile = "testdata/stores.json"
 
@@ -45,17 +48,20 @@ func compatProvider(t *testing.T, name string) Provider {
 // somebody's data.
 func TestCompatibility(t *testing.T) {
 	text, err := os.ReadFile(storesFile)
-	if errors.Is(err, os.ErrNotExist) && *update {
-		text = writeStores(t)
-	} else if err != nil {
+	if err != nil && !(errors.Is(err, os.ErrNotExist) && *update) {
 		t.Fatal(err)
 	}
 	var list []sealedStore
-	if err := json.Unmarshal(text, &list); err != nil {
-		t.Fatal(err)
+	if err == nil {
+		if err := json.Unmarshal(text, &list); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if len(list) < 3 {
-		t.Fatalf("%d stores, there were 3", len(list))
+	if *update {
+		list = addStores(t, list)
+	}
+	if len(list) < 5 {
+		t.Fatalf("%d stores, there were 5", len(list))
 	}
 	for _, old := range list {
 		t.Run(old.Name, func(t *testing.T) {
@@ -84,24 +90,33 @@ func TestCompatibility(t *testing.T) {
 	}
 }
 
-func writeStores(t *testing.T) []byte {
+// addStores adds the stores that are not there yet, as this version writes them.
+func addStores(t *testing.T, list []sealedStore) []sealedStore {
 	t.Helper()
-	var list []sealedStore
 	for _, c := range []sealedStore{
 		{Name: "key file", Provider: "keyfile"}, {Name: "passphrase", Provider: "passphrase"}, {Name: "development", Provider: "keyfile", Dev: true},
+		{Name: "format 2", Provider: "keyfile"}, {Name: "format 2, rotated", Provider: "keyfile"},
 	} {
+		if slices.ContainsFunc(list, func(s sealedStore) bool { return s.Name == c.Name }) {
+			continue
+		}
 		raw := memstore.New()
 		s := mustOpen(t, raw, Options{Provider: compatProvider(t, c.Provider), Dev: c.Dev, Now: testTime})
 		for key, value := range compatValues {
 			put(t, s, key, value)
 		}
-		entries, err := raw.Scan(t.Context(), "", "", 100)
-		if err != nil {
-			t.Fatal(err)
+		if strings.HasSuffix(c.Name, "rotated") { // version 1 destroyed, 2 in part of the values, 3 current
+			rotate(t, s, testTime.Add(time.Hour))
+			reseal(t, s)
+			if _, err := s.DestroyRetired(t.Context(), testTime.Add(time.Hour+TokenLife)); err != nil {
+				t.Fatal(err)
+			}
+			rotate(t, s, testTime.Add(100*time.Hour))
+			put(t, s, "k/empty", "")
 		}
 		c.Entries = map[string]string{}
-		for _, e := range entries {
-			c.Entries[e.Key] = base64.StdEncoding.EncodeToString(e.Value)
+		for key, e := range entries(t, raw) {
+			c.Entries[key] = base64.StdEncoding.EncodeToString(e.Value)
 		}
 		list = append(list, c)
 	}
@@ -115,5 +130,5 @@ func writeStores(t *testing.T) []byte {
 	if err := os.WriteFile(storesFile, append(text, '\n'), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return text
+	return list
 }

@@ -2,22 +2,15 @@ package seal
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/keyturn/keyturn/internal/store"
-)
-
-// A sealed value: 1 byte format version, 4 bytes keyring version, then XAES-256-GCM with the header and the store key as
-// additional data, so that no value can be moved to another key.
-const (
-	valueV1    = 1
-	headerSize = 5
 )
 
 // reservedPrefix is that of the keys that belong to this package.
@@ -35,9 +28,19 @@ type Store struct {
 	raw     store.Store
 	ring    *Keyring
 	damaged atomic.Pointer[error] // the first damage met
+
+	admin    sync.Mutex // held to change the keyring; guards provider
+	provider Provider
+	// sealing is held for reading from the moment a value is sealed until it is committed; whoever takes it for writing knows that
+	// nothing sealed by an earlier version is on its way any more.
+	sealing sync.RWMutex
+	wake    chan struct{} // tells Maintain that the keyring has changed
+	passing progress
 }
 
-func newStore(raw store.Store, ring *Keyring) *Store { return &Store{raw: raw, ring: ring} }
+func newStore(raw store.Store, r *ring, p Provider) *Store {
+	return &Store{raw: raw, ring: newKeyring(r), provider: p, wake: make(chan struct{}, 1)}
+}
 
 // Keyring returns the unsealed keyring.
 func (s *Store) Keyring() *Keyring { return s.ring }
@@ -57,44 +60,13 @@ func (s *Store) note(err error) error {
 	return err
 }
 
-func additionalData(header []byte, key string) []byte {
-	b := make([]byte, 0, 24+headerSize+len(key))
-	b = append(b, "keyturn value"...)
-	b = append(b, header[:headerSize]...)
-	return append(b, key...)
-}
-
-func (s *Store) seal(key string, value []byte) ([]byte, error) {
-	version := uint32(len(s.ring.versions))
-	header := binary.BigEndian.AppendUint32([]byte{valueV1}, version)
-	return s.ring.versions[version-1].aead.Seal(header, value, additionalData(header, key))
-}
-
 func (s *Store) open(e *store.Entry) error {
 	if e.Rev == 0 {
 		return nil
 	}
-	plain, err := s.openValue(e.Key, e.Value)
+	plain, err := s.ring.OpenValue(e.Key, e.Value)
 	e.Value = plain
-	return err
-}
-
-func (s *Store) openValue(key string, sealed []byte) ([]byte, error) {
-	if len(sealed) < headerSize {
-		return nil, s.note(fmt.Errorf("%w: value of %s is cut short", ErrDamaged, key))
-	}
-	if sealed[0] != valueV1 {
-		return nil, s.note(fmt.Errorf("%w: value of %s has format %d", ErrDamaged, key, sealed[0]))
-	}
-	version := binary.BigEndian.Uint32(sealed[1:])
-	if version == 0 || int64(version) > int64(len(s.ring.versions)) {
-		return nil, s.note(fmt.Errorf("%w: value of %s is sealed by keyring version %d, which does not exist", ErrDamaged, key, version))
-	}
-	plain, err := s.ring.versions[version-1].aead.Open(make([]byte, 0, len(sealed)), sealed[headerSize:], additionalData(sealed, key))
-	if err != nil {
-		return nil, s.note(fmt.Errorf("%w: value of %s does not open", ErrDamaged, key))
-	}
-	return plain, nil
+	return s.note(err)
 }
 
 // Get implements store.Store. A value that does not open is ErrDamaged.
@@ -110,14 +82,23 @@ func (s *Store) Get(ctx context.Context, ks ...string) ([]store.Entry, error) {
 
 // Scan implements store.Store. A value that does not open is ErrDamaged.
 func (s *Store) Scan(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error) {
+	entries, err := scanUnreserved(ctx, s.raw, prefix, after, limit)
+	return s.openAll(entries, err)
+}
+
+// reservedKeys is how many keys there are at most that belong to this package.
+const reservedKeys = 2
+
+// scanUnreserved is Scan without the keys that are not for the caller.
+func scanUnreserved(ctx context.Context, raw interface {
+	Scan(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error)
+}, prefix, after string, limit int) ([]store.Entry, error) {
 	if !strings.HasPrefix(reservedPrefix, prefix) || limit < 1 {
-		entries, err := s.raw.Scan(ctx, prefix, after, limit)
-		return s.openAll(entries, err)
+		return raw.Scan(ctx, prefix, after, limit)
 	}
-	// The page may meet the one key that is not for the caller.
-	entries, err := s.raw.Scan(ctx, prefix, after, limit+1)
+	entries, err := raw.Scan(ctx, prefix, after, limit+reservedKeys)
 	entries = slices.DeleteFunc(entries, func(e store.Entry) bool { return reserved(e.Key) != nil })
-	return s.openAll(entries[:min(len(entries), limit)], err)
+	return entries[:min(len(entries), limit)], err
 }
 
 func (s *Store) openAll(entries []store.Entry, err error) ([]store.Entry, error) {
@@ -134,13 +115,16 @@ func (s *Store) openAll(entries []store.Entry, err error) ([]store.Entry, error)
 
 // Commit implements store.Store.
 func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Rev, error) {
+	s.sealing.RLock()
+	defer s.sealing.RUnlock()
+	r := s.ring.now.Load()
 	writes := make([]store.Write, len(b.Writes))
 	for i, w := range b.Writes {
 		if err := reserved(w.Key); err != nil {
 			return 0, err
 		}
 		if !w.Delete {
-			sealed, err := s.seal(w.Key, w.Value)
+			sealed, err := r.sealValue(w.Key, w.Value)
 			if err != nil {
 				return 0, err
 			}
@@ -152,12 +136,16 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Rev, error) {
 	return rev, s.note(err)
 }
 
-// Watch implements store.Store.
+// Watch implements store.Store. Re-sealing a value shows as a change.
 func (s *Store) Watch(ctx context.Context, prefix string, from store.Rev) iter.Seq2[store.Change, error] {
 	return func(yield func(store.Change, error) bool) {
 		for c, err := range s.raw.Watch(ctx, prefix, from) {
-			if err == nil && !c.Progress && !c.Deleted && reserved(c.Key) == nil {
-				c.Value, err = s.openValue(c.Key, c.Value)
+			if err == nil && !c.Progress && reserved(c.Key) != nil {
+				continue
+			}
+			if err == nil && !c.Progress && !c.Deleted {
+				c.Value, err = s.ring.OpenValue(c.Key, c.Value)
+				err = s.note(err)
 			}
 			if !yield(c, err) || err != nil {
 				return

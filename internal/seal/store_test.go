@@ -138,13 +138,13 @@ func TestWatch(t *testing.T) {
 // which roomy makes up for.
 func TestStoreSuite(t *testing.T) {
 	data := &keyringData{Keys: []keyringKey{{Version: 1, Seal: testKey(1), MAC: testKey(2)}, {Version: 2, Seal: testKey(3), MAC: testKey(4)}}}
-	ring, err := newKeyring(&meta{Deployment: "test"}, data)
+	ring, err := newRing(meta{Deployment: "test"}, nil, *data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	storetest.Run(t, func(t *testing.T) store.Store {
 		// Without Open, so that revisions start at 0.
-		s := plain{newStore(&roomy{Store: memstore.New()}, ring)}
+		s := plain{newStore(&roomy{Store: memstore.New()}, ring, nil)}
 		t.Cleanup(func() { s.Close() })
 		return s
 	}, nil)
@@ -226,11 +226,11 @@ func TestKeyringVersions(t *testing.T) {
 	first := keyringKey{Version: 1, Seal: testKey(1), MAC: testKey(2)}
 	second := keyringKey{Version: 2, Seal: testKey(3), MAC: testKey(4)}
 	open := func(list ...keyringKey) *Store {
-		ring, err := newKeyring(&meta{Deployment: "test"}, &keyringData{Keys: list})
+		ring, err := newRing(meta{Deployment: "test"}, nil, keyringData{Keys: list})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return newStore(raw, ring)
+		return newStore(raw, ring, nil)
 	}
 	old, young := open(first), open(first, second)
 	put(t, old, "k/a", "old")
@@ -244,8 +244,9 @@ func TestKeyringVersions(t *testing.T) {
 	for name, list := range map[string][]keyringKey{
 		"none": {}, "gap": {first, {Version: 3, Seal: testKey(1), MAC: testKey(2)}}, "zero": {{Seal: testKey(1), MAC: testKey(2)}},
 		"short seal key": {{Version: 1, Seal: testKey(1)[:31], MAC: testKey(2)}}, "short MAC key": {{Version: 1, Seal: testKey(1), MAC: testKey(2)[:15]}},
+		"current one destroyed": {first, {Version: 2, MAC: testKey(2), Destroyed: testTime}}, "no seal key": {{Version: 1, MAC: testKey(2)}, second},
 	} {
-		if _, err := newKeyring(&meta{}, &keyringData{Keys: list}); !errors.Is(err, ErrDamaged) {
+		if _, err := newRing(meta{}, nil, keyringData{Keys: list}); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v, want ErrDamaged", name, err)
 		}
 	}

@@ -119,6 +119,20 @@ type Store interface {
 	// Watch yields every change to keys with the prefix in commits after from, in order, with a progress mark at least each
 	// second while nothing happens. It ends with an error (ErrCompacted, ErrClosed, ctx.Err()) or when the caller breaks.
 	Watch(ctx context.Context, prefix string, from Rev) iter.Seq2[Change, error]
-	// Close releases the engine. Calls after it return ErrClosed.
+	// Snapshot returns the state of this moment, which no later commit changes. It must be closed; as long as it is open the engine
+	// may have to keep what was overwritten since.
+	Snapshot(ctx context.Context) (Snapshot, error)
+	// Close releases the engine, open snapshots too. Calls after it return ErrClosed.
 	Close() error
+}
+
+// Snapshot is a store at one revision. All methods may be called from any goroutine.
+type Snapshot interface {
+	// Rev is the revision of the last commit that it shows.
+	Rev() Rev
+	// Get and Scan are those of Store.
+	Get(ctx context.Context, keys ...string) ([]Entry, error)
+	Scan(ctx context.Context, prefix, after string, limit int) ([]Entry, error)
+	// Close lets go of it. Calls after it return ErrClosed; a second Close does nothing.
+	Close()
 }

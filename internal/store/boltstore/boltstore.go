@@ -18,6 +18,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -37,8 +38,10 @@ const (
 
 	// lockTimeout is how long Open waits for another process to let go; bbolt polls every 50 ms.
 	lockTimeout = 250 * time.Millisecond
-	// mapBytes of address space are reserved at once, since each enlargement waits for every reader to finish.
-	mapBytes = 64 << 20
+	// mapBytes of address space are reserved at once, since each enlargement waits for every reader to finish, and a snapshot may be
+	// read for hours. Where addresses are short, or a limit of the process keeps it from having so many, smallMapBytes must do.
+	mapBytes      = 64 << 30
+	smallMapBytes = 64 << 20
 	// growBytes is the step by which the file grows; each costs an fsync.
 	growBytes = 4 << 20
 )
@@ -79,6 +82,9 @@ type Store struct {
 	closed   atomic.Bool
 	failure  atomic.Pointer[error] // why the engine stopped, if it did
 
+	snapshotsMu sync.Mutex
+	snapshots   map[*snapshot]struct{} // those that are open
+
 	// Owned by the committer until done is closed, then by Close.
 	head      store.Rev
 	allocated int64 // bytes of the file that have room on the disk, as far as is known; see room
@@ -117,6 +123,7 @@ func Open(path string, opts Options) (*Store, error) {
 		requests:  make(chan *request),
 		stop:      make(chan struct{}),
 		done:      make(chan struct{}),
+		snapshots: make(map[*snapshot]struct{}),
 	}
 	if s.failpoint == nil {
 		s.failpoint = func(stage) error { return nil }
@@ -172,12 +179,19 @@ func openBolt(fsys disk.FS, path string, readOnly bool) (db *bbolt.DB, file *os.
 	}
 	// Windows would enlarge the file itself to the size of the map.
 	if runtime.GOOS != "windows" && !readOnly {
-		options.InitialMmapSize = mapBytes
+		options.InitialMmapSize = smallMapBytes
+		if wide := int64(mapBytes); int64(int(wide)) == wide {
+			options.InitialMmapSize = int(wide)
+		}
 	}
-	err = guarded(func() error {
+	open := func() error {
 		db, err = bbolt.Open(path, 0o600, options)
 		return err
-	})
+	}
+	if err = guarded(open); errors.Is(err, syscall.ENOMEM) {
+		options.InitialMmapSize = smallMapBytes
+		err = guarded(open)
+	}
 	if err == nil {
 		db.AllocSize = growBytes
 		return db, file, nil
@@ -245,6 +259,7 @@ func (s *Store) Close() error {
 	close(s.stop)
 	<-s.done
 	s.history.Close(store.ErrClosed)
+	s.closeSnapshots() // bbolt's Close would wait for them
 	if s.torn {
 		return s.file.Close() // gives the lock back; bbolt's own Close would wait for a lock of its own forever
 	}

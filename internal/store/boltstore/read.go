@@ -44,22 +44,25 @@ func (s *Store) view(ctx context.Context, fn func(r *reader, root uint64) error)
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, keys ...string) ([]store.Entry, error) {
-	entries := make([]store.Entry, len(keys))
-	err := s.view(ctx, func(r *reader, root uint64) error {
-		data, err := r.data(root)
-		if err != nil {
-			return err
-		}
-		for i, key := range keys {
-			entries[i].Key = key
-			if entries[i].Rev, entries[i].Value, err = data.lookup(key); err != nil {
-				return fmt.Errorf("key %q: %w", key, err)
-			}
-		}
-		return nil
+	var entries []store.Entry
+	err := s.view(ctx, func(r *reader, root uint64) (err error) {
+		entries, err = get(r, root, keys)
+		return err
 	})
+	return entries, err
+}
+
+func get(r *reader, root uint64, keys []string) ([]store.Entry, error) {
+	data, err := r.data(root)
 	if err != nil {
 		return nil, err
+	}
+	entries := make([]store.Entry, len(keys))
+	for i, key := range keys {
+		entries[i].Key = key
+		if entries[i].Rev, entries[i].Value, err = data.lookup(key); err != nil {
+			return nil, fmt.Errorf("key %q: %w", key, err)
+		}
 	}
 	return entries, nil
 }

@@ -35,6 +35,8 @@ func Run(t *testing.T, open Open, reopen Reopen) {
 		{"Checks", testChecks},
 		{"Atomic", testAtomic},
 		{"Snapshot", testSnapshot},
+		{"SnapshotStays", testSnapshotStays},
+		{"SnapshotCloses", testSnapshotCloses},
 		{"Limits", testLimits},
 		{"Revisions", testRevisions},
 		{"Increments", testIncrements},
