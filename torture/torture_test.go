@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/internal/disk/disktest"
+	"github.com/keyturn/keyturn/internal/seal"
 )
 
 var (
@@ -53,6 +54,7 @@ func (s *stats) check(t *testing.T) {
 	for what, n := range map[string]int{
 		"power cuts": s.powerCuts, "kills": s.kills, "failures": s.failed, "full disks": s.full, "unknown outcomes": s.unknown,
 		"unknown outcomes that had happened": s.happened, "ciphertexts opened": s.blobs, "lost records of unsynced calls": s.lost,
+		"seals rotated":                      s.sealed,
 		"disks that went on after a failure": s.goneOn, "services that stopped after a failure": s.stopped,
 	} {
 		if n < 20 {
@@ -99,6 +101,7 @@ func runSchedule(t *testing.T, seed uint64, total *stats) (trace string, loose b
 		for _, f := range w.faults {
 			t.Error(f)
 		}
+		s.disk.Forget()
 		n, hash := s.disk.Trace()
 		loose = s.loose
 		trace = fmt.Sprintf("%d %x", n, hash)
@@ -200,6 +203,9 @@ func (s *trial) life(n int, imports bool) {
 		if s.rand.IntN(8) == 0 {
 			s.pause()
 		}
+		if s.rand.IntN(24) == 0 {
+			s.reseal()
+		}
 		if s.rand.IntN(60) == 0 && s.site.ready() == nil && s.disk.Ended() == disktest.Nothing {
 			s.week()
 		}
@@ -244,6 +250,29 @@ func (s *trial) pause() {
 	for _, o := range s.ops {
 		o.lasting = o.lasting || o.outcome != unknown && !o.lost
 	}
+}
+
+// reseal rotates the keyring or the root key, seals everything anew, and destroys the versions that nothing is sealed by any more.
+// What comes of it on a disk that fails is not asked: whatever it is, everything opens at the next start.
+func (s *trial) reseal() {
+	ctx, sealed := context.Background(), s.site.sealed
+	rotate := sealed.RotateKeyring
+	if s.rand.IntN(2) == 0 {
+		rotate = sealed.RotateRoot
+	}
+	err := rotate(ctx, time.Now())
+	if err == nil && s.rand.IntN(2) == 0 {
+		err = sealed.Reseal(ctx, func(context.Context, time.Duration) error { return nil })
+	}
+	if err == nil && s.rand.IntN(2) == 0 && s.site.ready() == nil {
+		time.Sleep(seal.TokenLife)
+		synctest.Wait()
+		_, err = sealed.DestroyRetired(ctx, time.Now())
+	}
+	if err == nil {
+		s.stats.sealed++
+	}
+	synctest.Wait()
 }
 
 // week lets a week go by, and what is due happen.
