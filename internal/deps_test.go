@@ -73,13 +73,17 @@ var allowed = map[string]string{
 	"internal/oidc/discovery": "internal/egress internal/oidc",
 	"internal/ekm":            "internal/api internal/keys internal/kms internal/service internal/xks",
 	"internal/schedule":       "internal/api internal/audit internal/clock internal/kms internal/record internal/service internal/store",
-	"internal/wire":           "internal/api internal/audit internal/keys internal/service internal/sigv4",
+	"internal/wire":           "internal/api internal/audit internal/keys internal/service internal/sigv4 internal/store",
 
 	// The checks: a core that only decides, and what it reads from and writes to.
 	"internal/check":        "internal/policy",
 	"internal/check/awsapi": "internal/check internal/policy internal/record",
 	"internal/check/inside": "internal/api internal/audit internal/check internal/record internal/service",
 	"internal/check/report": "internal/check",
+
+	// The doctor: a core that only judges, and what gathers the facts.
+	"internal/doctor":       "",
+	"internal/doctor/probe": "internal/audit internal/doctor internal/store internal/store/boltstore",
 
 	// Tools.
 	"internal/api/gen":   "",
@@ -102,6 +106,7 @@ var banned = map[string][]string{
 	"internal/policy":   {"net/http", "os/exec"},
 	"internal/authz":    {"net/http", "os/exec"},
 	"internal/check":    {"net/http", "os/exec"},
+	"internal/doctor":   {"net/http", "os/exec"},
 	"internal/keys":     {"net/http", "os/exec", "log"},
 	"internal/throttle": {"net/http", "os/exec", "log"},
 	"internal/xaes":     {"net/http", "os/exec", "log"},

@@ -36,6 +36,7 @@ type serverConfig struct {
 	WebIdentity       *webIdentityConfig `yaml:"web_identity"`
 	Check             *checkConfig       `yaml:"check"`
 	Quotas            *quotasConfig      `yaml:"quotas"`
+	Clock             *clockConfig       `yaml:"clock"`
 }
 
 type tlsConfig struct {

@@ -23,6 +23,7 @@
 //	xu/ACCESSKEY                AccessKeyUse
 //	d/clock                     Clock (keyturn dev only)
 //	d/deployment                Deployment
+//	d/mark                      Mark: the high-water mark of time (not in keyturn dev)
 //	d/tracking                  Tracking
 //	o/NODE/SEQUENCE             an audit record not yet in the log (package service)
 //	i/...                       indexes: the key says everything, the value is empty
@@ -133,6 +134,8 @@ func Decode(storeKey string, value []byte) (Record, error) {
 			r = new(Tracking)
 		case DeploymentStoreKey:
 			r = new(Deployment)
+		case MarkStoreKey:
+			r = new(Mark)
 		default:
 			r = new(Clock)
 		}

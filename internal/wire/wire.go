@@ -22,6 +22,7 @@ import (
 	"github.com/keyturn/keyturn/internal/keys"
 	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/sigv4"
+	"github.com/keyturn/keyturn/internal/store"
 )
 
 // Limits on what comes in. They are above everything the API's own limits let a valid request have.
@@ -162,6 +163,8 @@ func readiness(err error) string {
 		return "the disk of the audit log is full"
 	case errors.Is(err, audit.ErrStopped), errors.Is(err, audit.ErrClosed):
 		return "the audit log cannot be written"
+	case errors.Is(err, store.ErrNoSpace):
+		return "the disk of the store is full"
 	}
 	return "the store is damaged or stopped"
 }
