@@ -166,7 +166,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	node := sealed.Keyring().Deployment()[:8]
+	node := nodeOf(sealed.Keyring().Deployment())
 	sink, err := a.openAudit(c, node)
 	if err != nil {
 		return nil, err
@@ -248,7 +248,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		a.runner.Guard(guard, a.accounts.DeploymentTarget)
 		a.believed = guard.Believed
 	}
-	if err := a.openOperator(ctx, c, sealed, migrated); err != nil {
+	if err := a.openOperator(ctx, c, sealed, sink, migrated); err != nil {
 		return nil, err
 	}
 	onChecks := inside.Config{Regions: c.Regions.names}
@@ -363,6 +363,9 @@ func apart(ctx context.Context, p *service.Pipeline, configured map[string]ident
 	return nil
 }
 
+// nodeOf names the server in its audit log and outbox.
+func nodeOf(deployment string) string { return deployment[:min(len(deployment), 8)] }
+
 // openStore locks the data directory and opens its engine. created: there was no store.
 func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	if c.DataDir == "" {
@@ -383,6 +386,9 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 		return nil, false, fmt.Errorf("%w: data directory %s", store.ErrLocked, c.DataDir)
 	}
 	a.closers = append(a.closers, lock.Close)
+	if err := noRestore(c.DataDir); err != nil {
+		return nil, false, err
+	}
 	path := filepath.Join(c.DataDir, storeFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		if err := noAuditLog(c.DataDir); err != nil {

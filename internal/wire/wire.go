@@ -126,6 +126,9 @@ func (x *exchange) release() {
 	v := recover()
 	x.observe(v != nil)
 	if v != nil {
+		if v == http.ErrAbortHandler {
+			panic(v) // on purpose
+		}
 		x.h.Log.Error("panic while serving", "requestID", x.requestID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 		panic(http.ErrAbortHandler)
 	}
