@@ -63,6 +63,11 @@ func (s *Store) run() {
 			if !s.commit(s.gather(r)) {
 				return
 			}
+		case job := <-s.jobs:
+			job()
+			if s.failure.Load() != nil {
+				return
+			}
 		}
 	}
 }
@@ -104,8 +109,7 @@ func (s *Store) commit(group []*request) bool {
 		if g.reached {
 			err = fmt.Errorf("%w: %w", store.ErrUnknown, err)
 		}
-		s.failure.Store(&err)
-		s.history.Close(s.err())
+		s.fail(err)
 	}
 	for i, r := range group {
 		out := g.results[i]
@@ -115,6 +119,12 @@ func (s *Store) commit(group []*request) bool {
 		r.reply <- out
 	}
 	return err == nil
+}
+
+// fail stops the engine. Only the committer calls it, and then ends.
+func (s *Store) fail(cause error) {
+	s.failure.Store(&cause)
+	s.history.Close(s.err())
 }
 
 // transaction is what a group of batches becomes.

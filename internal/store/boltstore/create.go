@@ -135,5 +135,9 @@ func inspectOpen(db *bbolt.DB, file *os.File) error {
 	if _, err := r.data(root); err != nil {
 		return err
 	}
-	return r.freelist(tx.ID())
+	free, err := r.openFreelist(tx.ID())
+	if err != nil {
+		return err
+	}
+	return free.each(func(uint64) error { return nil })
 }
