@@ -27,6 +27,7 @@ import (
 	"github.com/keyturn/keyturn/internal/keystores"
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/oidc/discovery"
+	"github.com/keyturn/keyturn/internal/operator"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/schedule"
 	"github.com/keyturn/keyturn/internal/seal"
@@ -58,9 +59,15 @@ type appConfig struct {
 	DataDir  string // "" keeps everything in memory
 	Dev      bool
 	Provider func(created bool) (seal.Provider, error) // created: the store is new, and so may the key be
-	FixedMAC []byte                                    // see seal.Options
-	KMS      kms.Config
-	Stores   *keystores.Config // what custom key stores keep their keys in; nil: nothing
+	// Previous is the provider that the store may still be sealed by: then it is migrated. Nil: there is none.
+	Previous func() (seal.Provider, error)
+	// Migrate returns the provider that the configuration names by now. Nil: there is no configuration.
+	Migrate func(ctx context.Context) (seal.Provider, error)
+	// Management is the account that manages the others where the store names none; "": nobody does.
+	Management string
+	FixedMAC   []byte // see seal.Options
+	KMS        kms.Config
+	Stores     *keystores.Config // what custom key stores keep their keys in; nil: nothing
 	// WebIdentity says where the keys of OpenID Connect providers come from; nil: from those at public addresses.
 	WebIdentity *discovery.Config
 	Checks      *serverChecks     // nil: keys are not checked
@@ -84,10 +91,10 @@ type appConfig struct {
 
 // management is the account that manages the others where the store names none: in keyturn dev there is one from the beginning.
 func (c *appConfig) management() string {
-	if c.Dev {
+	if c.Management == "" && c.Dev {
 		return wire.DevAccount
 	}
-	return ""
+	return c.Management
 }
 
 // app is an opened keyturn: everything but the listener.
@@ -95,6 +102,7 @@ type app struct {
 	Handler  http.Handler
 	pipeline *service.Pipeline
 	accounts *accounts.Accounts
+	operator *operator.Operator
 	runner   *schedule.Runner
 	checks   *serverChecks
 	log      *slog.Logger
@@ -140,7 +148,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := seal.Open(ctx, raw, seal.Options{Provider: provider, Dev: c.Dev, FixedMAC: c.FixedMAC, Now: c.Now()})
+	sealed, err := c.unseal(ctx, raw, provider)
 	if err != nil {
 		return nil, err
 	}
@@ -208,6 +216,9 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 	}
 	a.accounts = accounts.New(accounts.Config{Directory: directory, Management: c.management()})
+	if err := a.openOperator(ctx, c, sealed); err != nil {
+		return nil, err
+	}
 	onChecks := inside.Config{Regions: c.Regions.names}
 	if c.Checks != nil {
 		if err := c.Checks.open(c, a.pipeline, k.Operations()); err != nil {
@@ -221,7 +232,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	}
 	a.Handler = wire.NewHandler(wire.Config{
 		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), slices.Concat(
-			k.Extensions(), a.runner.Operations(shifted), inside.Operations(onChecks), a.accounts.Operations())),
+			k.Extensions(), a.runner.Operations(shifted), inside.Operations(onChecks), a.accounts.Operations(), a.operator.Operations())),
 		Query: map[string]*wire.QueryService{
 			api.STSVersion: {Name: "sts", Namespace: api.STSNamespace, Operations: byName(sessions.Operations())},
 			api.IAMVersion: {Name: "iam", Namespace: api.IAMNamespace, Operations: byName(identities.Operations())},
@@ -411,6 +422,7 @@ func (a *app) serve(ctx context.Context, l net.Listener, srv *http.Server) error
 	runCtx, stopRunner := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { a.runner.Run(runCtx) })
+	background.Go(func() { a.operator.Maintain(runCtx, a.pipeline) })
 	if a.checks != nil {
 		background.Go(func() { a.checks.run(runCtx) })
 	}

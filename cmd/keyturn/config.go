@@ -22,19 +22,21 @@ import (
 
 // serverConfig is the configuration file of keyturn server. Unknown keys are errors. Paths are relative to the file.
 type serverConfig struct {
-	Listen      string             `yaml:"listen"`
-	DataDir     string             `yaml:"data_dir"`
-	TLS         *tlsConfig         `yaml:"tls"`
-	PlainHTTP   bool               `yaml:"plain_http"` // on loopback only
-	Regions     []string           `yaml:"regions"`
-	Seal        sealConfig         `yaml:"seal"`
-	Accounts    []accountConfig    `yaml:"accounts"`
-	Enclaves    enclaveConfig      `yaml:"enclaves"`
-	XKSProxy    *xksProxyConfig    `yaml:"xks_proxy"`
-	KeyStores   *keyStoresConfig   `yaml:"key_stores"`
-	WebIdentity *webIdentityConfig `yaml:"web_identity"`
-	Check       *checkConfig       `yaml:"check"`
-	Quotas      *quotasConfig      `yaml:"quotas"`
+	Listen    string          `yaml:"listen"`
+	DataDir   string          `yaml:"data_dir"`
+	TLS       *tlsConfig      `yaml:"tls"`
+	PlainHTTP bool            `yaml:"plain_http"` // on loopback only
+	Regions   []string        `yaml:"regions"`
+	Seal      sealConfig      `yaml:"seal"`
+	Accounts  []accountConfig `yaml:"accounts"`
+	// ManagementAccount manages the others where no keyturn init has said which does.
+	ManagementAccount string             `yaml:"management_account"`
+	Enclaves          enclaveConfig      `yaml:"enclaves"`
+	XKSProxy          *xksProxyConfig    `yaml:"xks_proxy"`
+	KeyStores         *keyStoresConfig   `yaml:"key_stores"`
+	WebIdentity       *webIdentityConfig `yaml:"web_identity"`
+	Check             *checkConfig       `yaml:"check"`
+	Quotas            *quotasConfig      `yaml:"quotas"`
 }
 
 type tlsConfig struct {
@@ -42,7 +44,13 @@ type tlsConfig struct {
 	Key         string `yaml:"key"`
 }
 
+// sealConfig says what seals the root key. With previous, a store that is still sealed by that is migrated at the start.
 type sealConfig struct {
+	sealProvider `yaml:",inline"`
+	Previous     *sealProvider `yaml:"previous"`
+}
+
+type sealProvider struct {
 	KeyFile    string     `yaml:"key_file"`
 	Passphrase *secretRef `yaml:"passphrase"`
 }
@@ -89,14 +97,15 @@ func loadConfig(path string) (*serverConfig, error) {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	dir := filepath.Dir(path)
-	for _, p := range []*string{&c.DataDir, &c.Seal.KeyFile, &c.Enclaves.Roots} {
+	for _, p := range []*string{&c.DataDir, &c.Enclaves.Roots} {
 		*p = relativeTo(dir, *p)
+	}
+	c.Seal.relative(dir)
+	if c.Seal.Previous != nil {
+		c.Seal.Previous.relative(dir)
 	}
 	if c.TLS != nil {
 		c.TLS.Certificate, c.TLS.Key = relativeTo(dir, c.TLS.Certificate), relativeTo(dir, c.TLS.Key)
-	}
-	if c.Seal.Passphrase != nil {
-		c.Seal.Passphrase.File = relativeTo(dir, c.Seal.Passphrase.File)
 	}
 	if c.XKSProxy != nil {
 		for i := range c.XKSProxy.Credentials {
@@ -190,14 +199,16 @@ func (c *serverConfig) check() error {
 		return errors.New("plain_http is allowed on a loopback address only")
 	case !c.PlainHTTP && (c.TLS == nil || c.TLS.Certificate == "" || c.TLS.Key == ""):
 		return errors.New("tls.certificate and tls.key are missing")
-	case (c.Seal.KeyFile == "") == (c.Seal.Passphrase == nil):
-		return errors.New("seal needs either key_file or passphrase")
+	case c.ManagementAccount != "" && !service.IsAccountID(c.ManagementAccount):
+		return fmt.Errorf("management_account %q is not 12 digits (write it in quotes)", c.ManagementAccount)
 	}
-	if c.Seal.KeyFile != "" && within(c.DataDir, c.Seal.KeyFile) {
-		return errors.New("seal.key_file must not be in data_dir: whoever gets one would have both")
+	if err := c.Seal.check("seal", c.DataDir); err != nil {
+		return err
 	}
-	if c.Seal.Passphrase != nil && c.Seal.Passphrase.File != "" && within(c.DataDir, c.Seal.Passphrase.File) {
-		return errors.New("seal.passphrase.file must not be in data_dir: whoever gets one would have both")
+	if c.Seal.Previous != nil {
+		if err := c.Seal.Previous.check("seal.previous", c.DataDir); err != nil {
+			return err
+		}
 	}
 	if c.TLS != nil {
 		if info, err := os.Stat(c.TLS.Key); err == nil && openToAll(info, 0o007) {
@@ -247,13 +258,44 @@ func (r secretRef) read() (string, error) {
 }
 
 // provider returns the seal provider that is configured.
-func (c *serverConfig) provider(bool) (seal.Provider, error) {
-	if c.Seal.KeyFile != "" {
-		return seal.OpenKeyFile(c.Seal.KeyFile)
+func (c *serverConfig) provider(bool) (seal.Provider, error) { return c.Seal.open("seal") }
+
+// previous returns the one before, nil if there is none.
+func (c *serverConfig) previous() func() (seal.Provider, error) {
+	if c.Seal.Previous == nil {
+		return nil
 	}
-	passphrase, err := c.Seal.Passphrase.read()
+	return func() (seal.Provider, error) { return c.Seal.Previous.open("seal.previous") }
+}
+
+func (p *sealProvider) relative(dir string) {
+	p.KeyFile = relativeTo(dir, p.KeyFile)
+	if p.Passphrase != nil {
+		p.Passphrase.File = relativeTo(dir, p.Passphrase.File)
+	}
+}
+
+// check refuses what says too little, or has a secret in the data directory. name is where it stands.
+func (p *sealProvider) check(name, dataDir string) error {
+	switch {
+	case (p.KeyFile == "") == (p.Passphrase == nil):
+		return fmt.Errorf("%s needs either key_file or passphrase", name)
+	case p.KeyFile != "" && within(dataDir, p.KeyFile):
+		return fmt.Errorf("%s.key_file must not be in data_dir: whoever gets one would have both", name)
+	case p.Passphrase != nil && p.Passphrase.File != "" && within(dataDir, p.Passphrase.File):
+		return fmt.Errorf("%s.passphrase.file must not be in data_dir: whoever gets one would have both", name)
+	}
+	return nil
+}
+
+// open returns the provider.
+func (p *sealProvider) open(name string) (seal.Provider, error) {
+	if p.KeyFile != "" {
+		return seal.OpenKeyFile(p.KeyFile)
+	}
+	passphrase, err := p.Passphrase.read()
 	if err != nil {
-		return nil, fmt.Errorf("seal.passphrase: %w", err)
+		return nil, fmt.Errorf("%s.passphrase: %w", name, err)
 	}
 	return seal.NewPassphrase(passphrase)
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/kms"
-	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/wire"
 )
 
@@ -94,7 +93,8 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	}
 	defer l.Close()
 	a, err := openApp(cmd.Context(), appConfig{
-		DataDir: c.DataDir, Provider: c.provider, Log: log, Now: time.Now,
+		DataDir: c.DataDir, Provider: c.provider, Previous: c.previous(), Migrate: migrateTo(path, c.DataDir), Management: c.ManagementAccount,
+		Log: log, Now: time.Now,
 		KMS:         kms.Config{MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
 		Stores:      stores,
 		WebIdentity: webIdentity,
@@ -194,26 +194,4 @@ func (c *certificates) reload() {
 	}
 	c.current, c.stamp = &pair, stamp
 	c.log.Info("certificate reloaded")
-}
-
-func newSealCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "seal", Short: "Keys that seal a server's root key", Args: noArgs}
-	cmd.AddCommand(&cobra.Command{
-		Use:   "generate FILE",
-		Short: "Make a key file for a server's seal.key_file (mode 0600; never overwrites)",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usageError{errors.New("the name of the file to make is missing")}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := seal.CreateKeyFile(args[0]); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s made. Whoever has it and the data directory has every key; without it the data directory is lost. Keep a copy apart from both.\n", args[0])
-			return nil
-		},
-	})
-	return cmd
 }

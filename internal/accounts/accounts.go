@@ -4,6 +4,7 @@
 package accounts
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/keyturn/keyturn/internal/api"
@@ -54,16 +55,37 @@ func (s *Accounts) management(tx *service.Tx) (string, error) {
 	return d.Management, nil
 }
 
-// target is the one target of an operation: an account, or all of them for "". Who is not of the management account is refused here: no
-// policy can allow it.
-func (s *Accounts) target(tx *service.Tx, action, id string, missing error) ([]service.Target, error) {
+// managing returns the account that manages the others to its own principals. Everybody else is refused: no policy can allow it.
+func (s *Accounts) managing(tx *service.Tx, action, what string) (string, error) {
 	management, err := s.management(tx)
+	if err != nil {
+		return "", err
+	}
+	caller := tx.Call.Caller
+	if caller.Service { // whoever has the data directory
+		return cmp.Or(management, caller.Account), nil
+	}
+	if management == "" || caller.Account != management {
+		return "", api.Errorf(api.AccessDeniedException,
+			"User: %s is not authorized to perform: %s because only the account that manages this deployment may %s", caller.ARN, action, what)
+	}
+	return management, nil
+}
+
+// DeploymentTarget is the one target of an operation on the deployment as a whole, for principals of the account that manages it.
+func (s *Accounts) DeploymentTarget(tx *service.Tx, action string) ([]service.Target, error) {
+	management, err := s.managing(tx, action, "do that")
 	if err != nil {
 		return nil, err
 	}
-	if caller := tx.Call.Caller; management == "" || caller.Account != management {
-		return nil, api.Errorf(api.AccessDeniedException,
-			"User: %s is not authorized to perform: %s because only the account that manages this deployment may manage accounts", caller.ARN, action)
+	return []service.Target{{Action: action, Account: management, ARN: "*"}}, nil
+}
+
+// target is the one target of an operation: an account, or all of them for "".
+func (s *Accounts) target(tx *service.Tx, action, id string, missing error) ([]service.Target, error) {
+	management, err := s.managing(tx, action, "manage accounts")
+	if err != nil {
+		return nil, err
 	}
 	arn := "*"
 	if id != "" {

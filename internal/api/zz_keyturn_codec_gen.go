@@ -1018,3 +1018,288 @@ func (v *ResumeAccountResponse) AppendJSON(dst []byte) []byte {
 	dst = putStruct(dst, `"Account":`, v.Account)
 	return closeObject(dst)
 }
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetSealStatusRequest) DecodeJSON(data []byte) error {
+	*v = GetSealStatusRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetSealStatusRequest) decode(d *decoder) {
+	for d.next() {
+		d.skip()
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetSealStatusRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetSealStatusResponse) DecodeJSON(data []byte) error {
+	*v = GetSealStatusResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetSealStatusResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Seal":
+			decodeStruct(d, &v.Seal)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetSealStatusResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Seal":`, v.Seal)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *RotateKeyringRequest) DecodeJSON(data []byte) error {
+	*v = RotateKeyringRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *RotateKeyringRequest) decode(d *decoder) {
+	for d.next() {
+		d.skip()
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *RotateKeyringRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *RotateKeyringResponse) DecodeJSON(data []byte) error {
+	*v = RotateKeyringResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *RotateKeyringResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Seal":
+			decodeStruct(d, &v.Seal)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *RotateKeyringResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Seal":`, v.Seal)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *RotateRootKeyRequest) DecodeJSON(data []byte) error {
+	*v = RotateRootKeyRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *RotateRootKeyRequest) decode(d *decoder) {
+	for d.next() {
+		d.skip()
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *RotateRootKeyRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *RotateRootKeyResponse) DecodeJSON(data []byte) error {
+	*v = RotateRootKeyResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *RotateRootKeyResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Seal":
+			decodeStruct(d, &v.Seal)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *RotateRootKeyResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Seal":`, v.Seal)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *MigrateSealRequest) DecodeJSON(data []byte) error {
+	*v = MigrateSealRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *MigrateSealRequest) decode(d *decoder) {
+	for d.next() {
+		d.skip()
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *MigrateSealRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *MigrateSealResponse) DecodeJSON(data []byte) error {
+	*v = MigrateSealResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *MigrateSealResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Seal":
+			decodeStruct(d, &v.Seal)
+		case "Shares":
+			decodeStrs(d, &v.Shares)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *MigrateSealResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Seal":`, v.Seal)
+	dst = putStrs(dst, `"Shares":`, v.Shares)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *SealStatus) DecodeJSON(data []byte) error {
+	*v = SealStatus{}
+	return decodeJSON(data, v)
+}
+
+func (v *SealStatus) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "DeploymentId":
+			decodeStr(d, &v.DeploymentId)
+		case "DataFormat":
+			decodeInt(d, &v.DataFormat)
+		case "Provider":
+			decodeStr(d, &v.Provider)
+		case "RootKeyCreationDate":
+			decodeTime(d, &v.RootKeyCreationDate)
+		case "KeyringVersion":
+			decodeInt(d, &v.KeyringVersion)
+		case "KeyringCreationDate":
+			decodeTime(d, &v.KeyringCreationDate)
+		case "NextKeyringRotationDate":
+			decodeTime(d, &v.NextKeyringRotationDate)
+		case "ResealedVersion":
+			decodeInt(d, &v.ResealedVersion)
+		case "Resealing":
+			decodeStruct(d, &v.Resealing)
+		case "KeyringVersions":
+			decodeStructs(d, &v.KeyringVersions)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *SealStatus) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"DeploymentId":`, v.DeploymentId)
+	dst = putInt(dst, `"DataFormat":`, v.DataFormat)
+	dst = putStr(dst, `"Provider":`, v.Provider)
+	dst = putTime(dst, `"RootKeyCreationDate":`, v.RootKeyCreationDate)
+	dst = putInt(dst, `"KeyringVersion":`, v.KeyringVersion)
+	dst = putTime(dst, `"KeyringCreationDate":`, v.KeyringCreationDate)
+	dst = putTime(dst, `"NextKeyringRotationDate":`, v.NextKeyringRotationDate)
+	dst = putInt(dst, `"ResealedVersion":`, v.ResealedVersion)
+	dst = putStruct(dst, `"Resealing":`, v.Resealing)
+	dst = putStructs(dst, `"KeyringVersions":`, v.KeyringVersions)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *ResealingProgress) DecodeJSON(data []byte) error {
+	*v = ResealingProgress{}
+	return decodeJSON(data, v)
+}
+
+func (v *ResealingProgress) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "TargetVersion":
+			decodeInt(d, &v.TargetVersion)
+		case "Done":
+			decodeInt(d, &v.Done)
+		case "Total":
+			decodeInt(d, &v.Total)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *ResealingProgress) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putInt(dst, `"TargetVersion":`, v.TargetVersion)
+	dst = putInt(dst, `"Done":`, v.Done)
+	dst = putInt(dst, `"Total":`, v.Total)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *KeyringVersion) DecodeJSON(data []byte) error {
+	*v = KeyringVersion{}
+	return decodeJSON(data, v)
+}
+
+func (v *KeyringVersion) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Version":
+			decodeInt(d, &v.Version)
+		case "CreationDate":
+			decodeTime(d, &v.CreationDate)
+		case "RetirementDate":
+			decodeTime(d, &v.RetirementDate)
+		case "DestructionDate":
+			decodeTime(d, &v.DestructionDate)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *KeyringVersion) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putInt(dst, `"Version":`, v.Version)
+	dst = putTime(dst, `"CreationDate":`, v.CreationDate)
+	dst = putTime(dst, `"RetirementDate":`, v.RetirementDate)
+	dst = putTime(dst, `"DestructionDate":`, v.DestructionDate)
+	return closeObject(dst)
+}

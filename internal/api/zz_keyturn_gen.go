@@ -373,6 +373,72 @@ type ResumeAccountResponse struct {
 	Account *ManagedAccount
 }
 
+// GetSealStatusRequest is the input of GetSealStatus.
+type GetSealStatusRequest struct {
+}
+
+// GetSealStatusResponse is the output of GetSealStatus.
+type GetSealStatusResponse struct {
+	Seal *SealStatus
+}
+
+// RotateKeyringRequest is the input of RotateKeyring.
+type RotateKeyringRequest struct {
+}
+
+// RotateKeyringResponse is the output of RotateKeyring.
+type RotateKeyringResponse struct {
+	Seal *SealStatus
+}
+
+// RotateRootKeyRequest is the input of RotateRootKey.
+type RotateRootKeyRequest struct {
+}
+
+// RotateRootKeyResponse is the output of RotateRootKey.
+type RotateRootKeyResponse struct {
+	Seal *SealStatus
+}
+
+// MigrateSealRequest is the input of MigrateSeal.
+type MigrateSealRequest struct {
+}
+
+// MigrateSealResponse is the output of MigrateSeal.
+type MigrateSealResponse struct {
+	Seal   *SealStatus
+	Shares []string
+}
+
+// SealStatus is a structure of the keyturn model.
+type SealStatus struct {
+	DeploymentId            Opt[string]
+	DataFormat              Opt[int64]
+	Provider                Opt[string]
+	RootKeyCreationDate     Opt[time.Time]
+	KeyringVersion          Opt[int64]
+	KeyringCreationDate     Opt[time.Time]
+	NextKeyringRotationDate Opt[time.Time]
+	ResealedVersion         Opt[int64]
+	Resealing               *ResealingProgress
+	KeyringVersions         []KeyringVersion
+}
+
+// ResealingProgress is a structure of the keyturn model.
+type ResealingProgress struct {
+	TargetVersion Opt[int64]
+	Done          Opt[int64]
+	Total         Opt[int64]
+}
+
+// KeyringVersion is a structure of the keyturn model.
+type KeyringVersion struct {
+	Version         Opt[int64]
+	CreationDate    Opt[time.Time]
+	RetirementDate  Opt[time.Time]
+	DestructionDate Opt[time.Time]
+}
+
 // KeyturnOperations returns the operations of the keyturn model, sorted by name, in a slice of the caller's own.
 func KeyturnOperations() []Operation {
 	return []Operation{
@@ -431,6 +497,14 @@ func KeyturnOperations() []Operation {
 			},
 		},
 		{
+			Service: "keyturn", Target: "Keyturn.GetSealStatus", Name: "GetSealStatus",
+			NewInput:    func() Request { return new(GetSealStatusRequest) },
+			NewOutput:   func() Response { return new(GetSealStatusResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:GetSealStatus", In: "IAM policy"}},
+		},
+		{
 			Service: "keyturn", Target: "Keyturn.ListAccounts", Name: "ListAccounts",
 			NewInput:    func() Request { return new(ListAccountsRequest) },
 			NewOutput:   func() Response { return new(ListAccountsResponse) },
@@ -466,12 +540,36 @@ func KeyturnOperations() []Operation {
 			Permissions: []Permission{{Action: "keyturn:ListRegions", In: "IAM policy"}},
 		},
 		{
+			Service: "keyturn", Target: "Keyturn.MigrateSeal", Name: "MigrateSeal",
+			NewInput:    func() Request { return new(MigrateSealRequest) },
+			NewOutput:   func() Response { return new(MigrateSealResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{UnsupportedOperationException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:MigrateSeal", In: "IAM policy"}},
+		},
+		{
 			Service: "keyturn", Target: "Keyturn.ResumeAccount", Name: "ResumeAccount",
 			NewInput:    func() Request { return new(ResumeAccountRequest) },
 			NewOutput:   func() Response { return new(ResumeAccountResponse) },
 			HasOutput:   true,
 			Errors:      []ErrorCode{NotFoundException, KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:ResumeAccount", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.RotateKeyring", Name: "RotateKeyring",
+			NewInput:    func() Request { return new(RotateKeyringRequest) },
+			NewOutput:   func() Response { return new(RotateKeyringResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:RotateKeyring", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.RotateRootKey", Name: "RotateRootKey",
+			NewInput:    func() Request { return new(RotateRootKeyRequest) },
+			NewOutput:   func() Response { return new(RotateRootKeyResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:RotateRootKey", In: "IAM policy"}},
 		},
 		{
 			Service: "keyturn", Target: "Keyturn.SuspendAccount", Name: "SuspendAccount",

@@ -121,3 +121,27 @@ func (v *ResumeAccountRequest) Validate() error { return validate(v) }
 func (v *ResumeAccountRequest) validate(c *validator) {
 	c.checkStr("accountId", true, v.AccountId, &ruleManagedAccountIdType)
 }
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *GetSealStatusRequest) Validate() error { return validate(v) }
+
+func (v *GetSealStatusRequest) validate(c *validator) {
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *RotateKeyringRequest) Validate() error { return validate(v) }
+
+func (v *RotateKeyringRequest) validate(c *validator) {
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *RotateRootKeyRequest) Validate() error { return validate(v) }
+
+func (v *RotateRootKeyRequest) validate(c *validator) {
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *MigrateSealRequest) Validate() error { return validate(v) }
+
+func (v *MigrateSealRequest) validate(c *validator) {
+}

@@ -44,6 +44,13 @@ type Provider interface {
 	Unseal(ctx context.Context, sealed []byte) ([]byte, error)
 }
 
+// Handout is a Provider that makes secrets for people to keep when it first seals something, such as shares.
+type Handout interface {
+	Provider
+	// Handout returns them, once: they are kept nowhere.
+	Handout() []string
+}
+
 const (
 	sealedV1        = 1
 	fingerprintSize = 8

@@ -8,6 +8,7 @@ import (
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -127,6 +128,25 @@ func ServiceEvent(tx *Tx, name, account, region, keyARN string) *audit.Record {
 		EventType: audit.ServiceEvent, ManagementEvent: true, RecipientAccountID: account,
 		Resources: []audit.Resource{{AccountID: account, Type: KeyResource, ARN: keyARN}},
 	}
+}
+
+// OwnEvent returns the record of something the service did by itself that concerns no key. The caller adds ServiceEventDetails.
+func OwnEvent(tx *Tx, name string, owner record.Owner) *audit.Record {
+	r := ServiceEvent(tx, name, owner.Account, owner.Region, "")
+	r.EventSource, r.Resources = sources["keyturn"], nil
+	return r
+}
+
+// appendEvents appends what an operation of the service's own did that is in no commit.
+func (p *Pipeline) appendEvents(tx *Tx, op *Op) error {
+	for _, r := range tx.events {
+		r.EventID = keys.NewKeyID().String()
+		if _, err := p.sink.Append(r.AppendJSON(nil)); err != nil {
+			p.log.Error("cannot write the audit log", "operation", op.Name, "error", err)
+			return api.New(api.KMSInternalException)
+		}
+	}
+	return nil
 }
 
 // refuse records a call that failed and returns what to answer. An error that is no *api.Error is the server's fault: its

@@ -326,8 +326,8 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			out.result = func(params *audit.Params) { d.Result(resp, params) }
 		}
 		if !tx.fresh || (!tx.changed() && call.offset == 0) {
-			if d.Kind == Internal && len(tx.events) == 0 {
-				return resp, nil // found nothing to do
+			if d.Kind == Internal {
+				return resp, p.appendEvents(tx, op) // none if it found nothing to do
 			}
 			eventID, err := p.appendRecord(op, call, out)
 			if err != nil {

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/kms"
+	"github.com/keyturn/keyturn/internal/seal"
+)
+
+func newSealCommand() *cobra.Command {
+	flags := new(sealFlags)
+	cmd := &cobra.Command{
+		Use:   "seal",
+		Short: "What seals a server's root key: show it, rotate it, move to another",
+		Long: `What seals a server's root key: show it, rotate it, move to another provider.
+
+A running server is asked through its endpoint, with credentials of the account that manages the others.
+A data directory that no server uses is opened as --config says.
+
+Without either it is the endpoint of keyturn dev:
+` + devEndpoint,
+		Args:          noSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+
+		SuggestionsMinimumDistance: 2,
+	}
+	cmd.SetFlagErrorFunc(flagError)
+	flags.client.register(cmd.PersistentFlags())
+	cmd.PersistentFlags().StringVar(&flags.config, "config", "", "configuration `FILE` of a server that does not run")
+	cmd.AddCommand(newSealGenerateCommand(), newSealStatusCommand(flags), newSealRotateCommand(flags), newSealMigrateCommand(flags))
+	return cmd
+}
+
+func newSealGenerateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "generate FILE",
+		Short: "Make a key file for a server's seal.key_file (mode 0600; never overwrites)",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{errors.New("the name of the file to make is missing")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := seal.CreateKeyFile(args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s made. Whoever has it and the data directory has every key; without it the data directory is lost. Keep a copy apart from both.\n", args[0])
+			return nil
+		},
+	}
+}
+
+func newSealStatusCommand(flags *sealFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show the provider, the ages of root key and keyring, and how far sealing values anew is",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var out api.GetSealStatusResponse
+			if err := flags.do(cmd, "GetSealStatus", &api.GetSealStatusRequest{}, &out); err != nil {
+				return err
+			}
+			return flags.print(cmd.OutOrStdout(), &out, out.Seal)
+		},
+	}
+}
+
+func newSealRotateCommand(flags *sealFlags) *cobra.Command {
+	var keyringOnly bool
+	cmd := &cobra.Command{
+		Use:   "rotate",
+		Short: "Replace the root key, and add a version to the keyring",
+		Long: `Replace the root key, and add a version to the keyring that seals everything from now on. The old root key
+opens the store no more. A running server goes on serving, and seals the old values anew in the background.
+
+With --keyring-only the root key stays. The keyring rotates by itself every 365 days.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if keyringOnly {
+				var out api.RotateKeyringResponse
+				if err := flags.do(cmd, "RotateKeyring", &api.RotateKeyringRequest{}, &out); err != nil {
+					return err
+				}
+				return flags.print(cmd.OutOrStdout(), &out, out.Seal)
+			}
+			var out api.RotateRootKeyResponse
+			if err := flags.do(cmd, "RotateRootKey", &api.RotateRootKeyRequest{}, &out); err != nil {
+				return err
+			}
+			return flags.print(cmd.OutOrStdout(), &out, out.Seal)
+		},
+	}
+	cmd.Flags().BoolVar(&keyringOnly, "keyring-only", false, "add a version to the keyring, and keep the root key")
+	return cmd
+}
+
+func newSealMigrateCommand(flags *sealFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "migrate",
+		Short: "Move to the seal that the configuration file names by now",
+		Long: `Move to another seal: another provider, or the same kind with another key. First write the new one into
+the server's configuration file as seal, and the old one as seal.previous. A running server reads that when
+it is told to migrate, makes a new root key and seals it with the new provider; it goes on serving. What
+sealed it before opens it no more: take seal.previous out.
+
+A server that starts with seal.previous in its configuration migrates by itself.`,
+		Example: `  keyturn seal migrate --endpoint https://kms.example.com:8443
+  keyturn seal migrate --config server.yaml`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var out api.MigrateSealResponse
+			if err := flags.do(cmd, "MigrateSeal", &api.MigrateSealRequest{}, &out); err != nil {
+				return err
+			}
+			return flags.print(cmd.OutOrStdout(), &out, out.Seal, out.Shares...)
+		},
+	}
+}
+
+// sealFlags say which seal.
+type sealFlags struct {
+	client clientFlags
+	config string
+}
+
+// do calls an operation on the seal, of a running server or of a data directory.
+func (f *sealFlags) do(cmd *cobra.Command, operation string, in api.Request, out interface{ DecodeJSON([]byte) error }) error {
+	if f.config != "" {
+		if f.client.endpoint != "" {
+			return usagef("--config is for a server that does not run, --endpoint for one that does")
+		}
+		return f.offline(cmd, operation, in, out)
+	}
+	c, err := f.client.connect(cmd.Context(), devEndpoint)
+	if err != nil {
+		return err
+	}
+	return explainSeal(c, c.call(cmd.Context(), "Keyturn."+operation, in.(api.Response), out))
+}
+
+func explainSeal(c *connection, err error) error {
+	switch api.ErrorCode(errorCode(err)) {
+	case api.AccessDeniedException:
+		return withHint(err, "use credentials of the account that manages the others: of its root user, or of a principal that its IAM policies allow this")
+	case api.UnknownOperationException:
+		return withHint(c.explain(err), "only keyturn has a seal: is the endpoint one of it?")
+	}
+	return c.explain(err)
+}
+
+// offline runs the operation in this process, on the data directory of a configuration, as the account that manages the others.
+func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request, out interface{ DecodeJSON([]byte) error }) (err error) {
+	c, err := loadConfig(f.config)
+	if err != nil {
+		return err
+	}
+	regions, err := newRegions(c.Regions)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	hardenProcess(log)
+	provider := c.existing
+	if operation == "MigrateSeal" && c.Seal.Previous != nil {
+		provider = func(created bool) (seal.Provider, error) {
+			if created {
+				return nil, errNotInitialized
+			}
+			return c.Seal.Previous.open("seal.previous")
+		}
+	}
+	a, err := openApp(cmd.Context(), appConfig{
+		DataDir: c.DataDir, Provider: provider, Migrate: migrateTo(f.config, c.DataDir), Management: c.ManagementAccount, Log: log, Now: time.Now,
+		KMS: kms.Config{HasRegion: regions.has}, Regions: regions, Init: true,
+		Credentials: func() (map[string]identity.Configured, error) { return nil, nil },
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.close()) }()
+	for _, op := range a.operator.Operations() {
+		if op.Name != operation {
+			continue
+		}
+		resp, err := a.pipeline.DoInternal(cmd.Context(), op, a.operator.Owner(), time.Now(), 0, in)
+		if err != nil {
+			return initError(err)
+		}
+		return out.DecodeJSON(resp.(api.Response).AppendJSON(nil))
+	}
+	return fmt.Errorf("no operation %s", operation)
+}
+
+// migrateTo returns the provider that the configuration file names now, for the data directory in use.
+func migrateTo(config, dataDir string) func(context.Context) (seal.Provider, error) {
+	return func(context.Context) (seal.Provider, error) {
+		c, err := loadConfig(config)
+		if err != nil {
+			return nil, err
+		}
+		if c.DataDir != dataDir {
+			return nil, fmt.Errorf("configuration %s: data_dir has changed; restart the server for that", config)
+		}
+		return c.makeSeal(true)
+	}
+}
+
+// print writes what an operation answered. Shares come last, and only as text: who reads them is to keep them.
+func (f *sealFlags) print(w io.Writer, resp api.Response, s *api.SealStatus, shares ...string) error {
+	if f.client.output == jsonOutput {
+		return writeWireJSON(w, resp)
+	}
+	if s == nil {
+		return errors.New("the answer has no seal")
+	}
+	fields := [][2]string{
+		{"deployment", s.DeploymentId.V},
+		{"data format", number(s.DataFormat)},
+		{"provider", s.Provider.V},
+		{"root key made", wireTime(s.RootKeyCreationDate)},
+		{"keyring version", number(s.KeyringVersion)},
+		{"keyring made", wireTime(s.KeyringCreationDate)},
+		{"next keyring", wireTime(s.NextKeyringRotationDate)},
+	}
+	if !s.RootKeyCreationDate.Set {
+		fields[3][1] = "before data format 2"
+	}
+	state := "all values by version " + number(s.ResealedVersion) + " or later"
+	if p := s.Resealing; p != nil {
+		state = "being sealed anew by version " + number(p.TargetVersion)
+		if p.Total.V > 0 {
+			state += fmt.Sprintf(", %d of about %d values (%d %%)", p.Done.V, p.Total.V, min(100, 100*p.Done.V/p.Total.V))
+		}
+	} else if s.ResealedVersion.V < s.KeyringVersion.V {
+		state += ", to be sealed anew while a server runs"
+	}
+	fields = append(fields, [2]string{"values", state})
+	if err := writeFields(w, fields); err != nil {
+		return err
+	}
+	rows := make([][]string, len(s.KeyringVersions))
+	for i, v := range s.KeyringVersions {
+		rows[i] = []string{number(v.Version), wireTime(v.CreationDate), wireTime(v.RetirementDate), wireTime(v.DestructionDate)}
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	if err := writeTable(w, []string{"KEYRING", "MADE", "RETIRED", "DESTROYED"}, rows); err != nil || len(shares) == 0 {
+		return err
+	}
+	_, err := fmt.Fprintln(w, "\nThe shares of the new seal, shown this once. Give each to another person:")
+	for _, share := range shares {
+		if err == nil {
+			_, err = fmt.Fprintln(w, share)
+		}
+	}
+	return err
+}
+
+func number(n api.Opt[int64]) string { return strconv.FormatInt(n.V, 10) }

@@ -1,0 +1,86 @@
+// Package operator has keyturn's own operations for those who run a deployment: its seal, and what else concerns all accounts. Only
+// principals of the account that manages the others may call them, as their IAM policies allow.
+package operator
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/keyturn/keyturn/internal/accounts"
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/service"
+)
+
+// Config is what the operations need of the server they run in.
+type Config struct {
+	Accounts *accounts.Accounts
+	Seal     *seal.Store
+	RealTime func() time.Time
+	// Provider returns the seal provider that the configuration names by now, to migrate to; nil: this server has no configuration.
+	Provider func(ctx context.Context) (seal.Provider, error)
+	// Owner is the account and region that the service's own events are recorded for.
+	Owner record.Owner
+	Log   *slog.Logger
+}
+
+// Operator is the service.
+type Operator struct {
+	config Config
+	// rotated and destroyed are Internal: they put into the audit log what Maintain does.
+	rotated, destroyed *service.Op
+}
+
+// New returns the service.
+func New(c Config) *Operator {
+	o := &Operator{config: c}
+	o.rotated, o.destroyed = o.rotateByItself(), o.destroyVersions()
+	return o
+}
+
+// Operations returns the operations for callers.
+func (o *Operator) Operations() []*service.Op {
+	return []*service.Op{o.getSealStatus(), o.rotateKeyring(), o.rotateRootKey(), o.migrateSeal()}
+}
+
+// target is the one target of an operation on the deployment: there is but one, so policies name no resource.
+func (o *Operator) target(action string) func(*service.Tx) ([]service.Target, error) {
+	return func(tx *service.Tx) ([]service.Target, error) { return o.config.Accounts.DeploymentTarget(tx, action) }
+}
+
+// resolve is a target as operations want it.
+func resolve[Q any](f func(*service.Tx) ([]service.Target, error)) func(*service.Tx, *Q) ([]service.Target, error) {
+	return func(tx *service.Tx, _ *Q) ([]service.Target, error) { return f(tx) }
+}
+
+// status is the seal's as answers have it.
+func (o *Operator) status() *api.SealStatus {
+	st := o.config.Seal.Status()
+	s := &api.SealStatus{
+		DeploymentId: api.Some(st.Deployment), DataFormat: api.Some(int64(st.Format)), Provider: api.Some(st.Provider),
+		KeyringVersion: api.Some(int64(st.Version)), KeyringCreationDate: api.Some(st.Created), NextKeyringRotationDate: api.Some(st.Rotation),
+		ResealedVersion: api.Some(int64(st.Resealed)), KeyringVersions: []api.KeyringVersion{},
+	}
+	if !st.RootCreated.IsZero() {
+		s.RootKeyCreationDate = api.Some(st.RootCreated)
+	}
+	if p := st.Progress; p != nil {
+		s.Resealing = &api.ResealingProgress{TargetVersion: api.Some(int64(p.Target)), Done: api.Some(p.Done), Total: api.Some(p.Total)}
+	}
+	for _, v := range st.Versions {
+		k := api.KeyringVersion{Version: api.Some(int64(v.Version)), CreationDate: api.Some(v.Created)}
+		if !v.Retired.IsZero() {
+			k.RetirementDate = api.Some(v.Retired)
+		}
+		if !v.Destroyed.IsZero() {
+			k.DestructionDate = api.Some(v.Destroyed)
+		}
+		s.KeyringVersions = append(s.KeyringVersions, k)
+	}
+	return s
+}
+
+// Owner is the account and region that the service's own events are recorded for.
+func (o *Operator) Owner() record.Owner { return o.config.Owner }
