@@ -113,6 +113,12 @@ func Open(path string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
+	if err = sole(path, file); err == nil {
+		err = discard(path, file)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store: opening %s: %w", path, err), guarded(db.Close))
+	}
 	s := &Store{
 		db:        db,
 		file:      file,
