@@ -120,10 +120,30 @@ func (o *Operator) destroyVersions() *service.Op {
 
 type destroyed struct{ versions []uint32 }
 
+// migratedAtStart tells that the store was migrated to the configured seal before it was served.
+func (o *Operator) migratedAtStart() *service.Op {
+	return service.Def[struct{}, struct{}]{
+		Name: "MigrateSeal", Kind: service.Internal,
+		Plan: func(tx *service.Tx, _ *struct{}, _ []service.Target) (*struct{}, error) {
+			e, st := service.OwnEvent(tx, "MigrateSeal", o.config.Owner), o.config.Seal.Status()
+			e.ServiceEventDetails.Str("provider", st.Provider)
+			e.ServiceEventDetails.Int("keyringVersion", int64(st.Version))
+			tx.Event(e)
+			return &struct{}{}, nil
+		},
+	}.Op("keyturn")
+}
+
+// Migrated puts into the audit log that the store was migrated to the configured seal before it was served.
+func (o *Operator) Migrated(ctx context.Context, p *service.Pipeline) error {
+	_, err := p.DoInternal(ctx, o.migrated, o.config.Owner, p.Clock().Now(), 0, &struct{}{})
+	return err
+}
+
 // Maintain keeps the keyring young until ctx ends: see seal.Store.Maintain.
 func (o *Operator) Maintain(ctx context.Context, p *service.Pipeline) {
 	do := func(op *service.Op, req any) error {
-		_, err := p.DoInternal(ctx, op, o.config.Owner, p.Clock().Now(), 0, req)
+		_, err := p.DoInternal(context.WithoutCancel(ctx), op, o.config.Owner, p.Clock().Now(), 0, req)
 		return err
 	}
 	o.config.Seal.Maintain(ctx, seal.Maintenance{
