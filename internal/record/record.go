@@ -23,6 +23,8 @@
 //	xu/ACCESSKEY                AccessKeyUse
 //	d/clock                     Clock (keyturn dev only)
 //	d/deployment                Deployment
+//	d/destroyed                 Destroyed
+//	d/scrubbed                  Scrubbed
 //	d/tracking                  Tracking
 //	o/NODE/SEQUENCE             an audit record not yet in the log (package service)
 //	i/...                       indexes: the key says everything, the value is empty
@@ -133,6 +135,10 @@ func Decode(storeKey string, value []byte) (Record, error) {
 			r = new(Tracking)
 		case DeploymentStoreKey:
 			r = new(Deployment)
+		case DestroyedStoreKey:
+			r = new(Destroyed)
+		case ScrubbedStoreKey:
+			r = new(Scrubbed)
 		default:
 			r = new(Clock)
 		}
