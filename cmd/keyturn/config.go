@@ -37,6 +37,7 @@ type serverConfig struct {
 	WebIdentity       *webIdentityConfig `yaml:"web_identity"`
 	Check             *checkConfig       `yaml:"check"`
 	Quotas            *quotasConfig      `yaml:"quotas"`
+	Destruction       destructionConfig  `yaml:"destruction"`
 }
 
 type tlsConfig struct {

@@ -41,7 +41,8 @@ func (a *app) openOperator(ctx context.Context, c appConfig, sealed *seal.Store,
 	}
 	a.operator = operator.New(operator.Config{
 		Accounts: a.accounts, Seal: sealed, RealTime: c.Now, Provider: c.Migrate, Log: c.Log,
-		Owner: record.Owner{Account: cmp.Or(management, c.management(), wire.DevAccount), Region: c.Regions.first},
+		Destruction: c.Destruction,
+		Owner:       record.Owner{Account: cmp.Or(management, c.management(), wire.DevAccount), Region: c.Regions.first},
 	})
 	if !migrated {
 		return nil

@@ -23,26 +23,32 @@ type Config struct {
 	Provider func(ctx context.Context) (seal.Provider, error)
 	// Owner is the account and region that the service's own events are recorded for.
 	Owner record.Owner
-	Log   *slog.Logger
+	// Destruction: what is zero is the default.
+	Destruction Destruction
+	Log         *slog.Logger
 }
 
 // Operator is the service.
 type Operator struct {
 	config Config
 	// These are Internal: they put into the audit log what the service does by itself.
-	rotated, destroyed, migrated *service.Op
+	rotated, destroyed, migrated, scrubbed *service.Op
+
+	scrubs scrubs
 }
 
 // New returns the service.
 func New(c Config) *Operator {
-	o := &Operator{config: c}
+	c.Destruction = c.Destruction.orDefault()
+	o := &Operator{config: c, scrubs: scrubs{wake: make(chan struct{}, 1)}}
+	o.scrubbed = o.recordScrub()
 	o.rotated, o.destroyed, o.migrated = o.rotateByItself(), o.destroyVersions(), o.migratedAtStart()
 	return o
 }
 
 // Operations returns the operations for callers.
 func (o *Operator) Operations() []*service.Op {
-	return []*service.Op{o.getSealStatus(), o.rotateKeyring(), o.rotateRootKey(), o.migrateSeal()}
+	return []*service.Op{o.getSealStatus(), o.rotateKeyring(), o.rotateRootKey(), o.migrateSeal(), o.compactStore(), o.getCompaction()}
 }
 
 // target is the one target of an operation on the deployment: there is but one, so policies name no resource.
