@@ -1,7 +1,7 @@
 # Everything but `conformance` needs only Go. The slower forms are for before a change is called done.
 
 GO      ?= go
-FUZZTIME ?= 5s
+FUZZTIME ?= 3s
 
 # No cgo anywhere but in the race detector and keyturn-pkcs11; one setting for all, so that all share what was compiled.
 export CGO_ENABLED = 0

@@ -32,7 +32,7 @@ func (o *Operator) rotateKeyring() *service.Op {
 		Result:  func(r *api.RotateKeyringResponse, p *audit.Params) { auditSeal(r.Seal, p) },
 		Plan: func(tx *service.Tx, _ *api.RotateKeyringRequest, _ []service.Target) (*api.RotateKeyringResponse, error) {
 			if err := o.config.Seal.RotateKeyring(tx.Context(), o.config.RealTime()); err != nil {
-				return nil, err
+				return nil, tooMany(err)
 			}
 			return &api.RotateKeyringResponse{Seal: o.status()}, nil
 		},
@@ -46,7 +46,7 @@ func (o *Operator) rotateRootKey() *service.Op {
 		Result:  func(r *api.RotateRootKeyResponse, p *audit.Params) { auditSeal(r.Seal, p) },
 		Plan: func(tx *service.Tx, _ *api.RotateRootKeyRequest, _ []service.Target) (*api.RotateRootKeyResponse, error) {
 			if err := o.config.Seal.RotateRoot(tx.Context(), o.config.RealTime()); err != nil {
-				return nil, err
+				return nil, tooMany(err)
 			}
 			return &api.RotateRootKeyResponse{Seal: o.status()}, nil
 		},
@@ -80,6 +80,13 @@ func (o *Operator) migrateSeal() *service.Op {
 			return resp, nil
 		},
 	}.Op("keyturn")
+}
+
+func tooMany(err error) error {
+	if errors.Is(err, seal.ErrTooMany) {
+		return api.Errorf(api.LimitExceededException, "The keyring has as many versions as it can have.")
+	}
+	return err
 }
 
 func auditSeal(s *api.SealStatus, p *audit.Params) {

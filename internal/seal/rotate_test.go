@@ -196,6 +196,44 @@ func TestRotateRoot(t *testing.T) {
 	check(t, mustOpen(t, raw, Options{Provider: testPassphrase("correct horse battery")}), values)
 }
 
+// TestMaxVersions fills a keyring: one that is full fits the store, says no to more, and is as usable as before.
+func TestMaxVersions(t *testing.T) {
+	raw := memstore.New()
+	s := mustOpen(t, raw, options(1))
+	values := fillStore(t, s, 10)
+	for range maxVersions - 1 {
+		rotate(t, s, testTime)
+	}
+	if err := s.RotateKeyring(t.Context(), testTime); !errors.Is(err, ErrTooMany) {
+		t.Errorf("version %d: %v", maxVersions+1, err)
+	}
+	if err := s.RotateRoot(t.Context(), testTime); !errors.Is(err, ErrTooMany) {
+		t.Errorf("a root key with version %d: %v", maxVersions+1, err)
+	}
+	reseal(t, s)
+	check(t, s, values)
+	check(t, mustOpen(t, raw, options(1)), values)
+}
+
+// TestResealLarge has values that fill a commit by themselves, among others.
+func TestResealLarge(t *testing.T) {
+	raw := memstore.New()
+	s := mustOpen(t, raw, options(1))
+	values := fillStore(t, s, 100)
+	const overhead = headerSize + 24 + 16 // of a sealed value: nonce and tag
+	for i, room := range []int{0, 1, 100, 300} {
+		key := fmt.Sprintf("k/%05d", 20*i+7)
+		values[key] = strings.Repeat("x", store.MaxBatchBytes-overhead-len(key)-room)
+		put(t, s, key, values[key])
+	}
+	rotate(t, s, testTime)
+	reseal(t, s)
+	check(t, s, values)
+	if got := versions(t, raw); len(got) != 1 || got[2] != 100 {
+		t.Errorf("versions: %v", got)
+	}
+}
+
 // broken is a provider that does not do what it says.
 type broken struct {
 	Provider
