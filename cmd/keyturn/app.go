@@ -67,9 +67,9 @@ type appConfig struct {
 	Management string
 	// Destruction: what is zero is the default.
 	Destruction operator.Destruction
-	FixedMAC   []byte // see seal.Options
-	KMS        kms.Config
-	Stores     *keystores.Config // what custom key stores keep their keys in; nil: nothing
+	FixedMAC    []byte // see seal.Options
+	KMS         kms.Config
+	Stores      *keystores.Config // what custom key stores keep their keys in; nil: nothing
 	// WebIdentity says where the keys of OpenID Connect providers come from; nil: from those at public addresses.
 	WebIdentity *discovery.Config
 	Checks      *serverChecks     // nil: keys are not checked
@@ -102,6 +102,7 @@ func (c *appConfig) management() string {
 // app is an opened keyturn: everything but the listener.
 type app struct {
 	Handler  http.Handler
+	sealed   *seal.Store
 	pipeline *service.Pipeline
 	accounts *accounts.Accounts
 	operator *operator.Operator
@@ -154,6 +155,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
+	a.sealed = sealed
 	node := sealed.Keyring().Deployment()[:8]
 	sink, security, err := a.openAudit(c, node)
 	if err != nil {

@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -13,9 +14,15 @@ import (
 // readers knows which transactions are being read, snapshots included: bbolt knows it too, but does not tell. Every read begins and
 // ends here.
 type readers struct {
-	mu   sync.Mutex
-	open map[int]int   // readers by the transaction whose state they see
-	left chan struct{} // closed when one ends; nil if nobody waits for that
+	mu    sync.Mutex
+	open  map[int]int // readers by the transaction whose state they see
+	waits []wait
+}
+
+// wait is for those who read a state from before a transaction.
+type wait struct {
+	tx   int
+	over chan struct{}
 }
 
 // begin opens a read of the newest committed state. store.ErrClosed.
@@ -45,23 +52,33 @@ func (r *readers) end(tx *bbolt.Tx) {
 	if r.open[id]--; r.open[id] == 0 {
 		delete(r.open, id)
 	}
-	if r.left != nil {
-		close(r.left)
-		r.left = nil
-	}
+	r.waits = slices.DeleteFunc(r.waits, func(w wait) bool {
+		over := !r.older(w.tx)
+		if over {
+			close(w.over)
+		}
+		return over
+	})
 }
 
-// before returns nil if nobody reads a state from before the transaction, otherwise what is closed when one read more has ended.
+// older tells whether somebody reads a state from before the transaction. mu is held.
+func (r *readers) older(tx int) bool {
+	for id := range r.open {
+		if id < tx {
+			return true
+		}
+	}
+	return false
+}
+
+// before returns nil if nobody reads a state from before the transaction, otherwise what is closed once nobody does.
 func (r *readers) before(tx int) <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id := range r.open {
-		if id < tx {
-			if r.left == nil {
-				r.left = make(chan struct{})
-			}
-			return r.left
-		}
+	if !r.older(tx) {
+		return nil
 	}
-	return nil
+	w := wait{tx, make(chan struct{})}
+	r.waits = append(r.waits, w)
+	return w.over
 }

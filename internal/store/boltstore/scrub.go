@@ -185,8 +185,8 @@ func (sc *scrub) pages(free freelist) error {
 	return nil
 }
 
-// drained waits a moment for those who read a state from before the transaction. If there still are some, it returns what is closed when
-// one of them has ended.
+// drained waits a moment for those who read a state from before the transaction. If there still are some, it returns what is closed once
+// there are none.
 func (s *Store) drained(tx int) <-chan struct{} {
 	wait := s.readers.before(tx)
 	if wait == nil {
@@ -194,15 +194,12 @@ func (s *Store) drained(tx int) <-chan struct{} {
 	}
 	timer := time.NewTimer(readersWait)
 	defer timer.Stop()
-	for wait != nil {
-		select {
-		case <-wait:
-			wait = s.readers.before(tx)
-		case <-timer.C:
-			return wait
-		}
+	select {
+	case <-wait:
+		return nil // who comes now reads the newest state
+	case <-timer.C:
+		return wait
 	}
-	return nil
 }
 
 // erase makes a part of the file zero, unless it is. If it cannot be written, the page is free as before, and nothing is lost.
