@@ -30,7 +30,7 @@ func (o *Operator) compactStore() *service.Op {
 			}
 			if q.RotateKeyring.V {
 				if err := o.config.Seal.RotateKeyring(tx.Context(), o.config.RealTime()); err != nil {
-					return nil, err
+					return nil, tooMany(err)
 				}
 			}
 			c, err := o.compaction(tx.Context())

@@ -125,9 +125,10 @@ func (d debt) due(now time.Time, within time.Duration) time.Time {
 	return d.last.Started.Add(within / 2)
 }
 
-// keyringDue is when the keyring rotates because of destroyed secrets; zero if there is nothing that its current version sealed.
+// keyringDue is when the keyring rotates because of destroyed secrets; zero if there is nothing that its current version sealed, or if its
+// yearly rotation is early enough.
 func (d debt) keyringDue(current time.Time, within time.Duration) time.Time {
-	if d.destroyed == 0 || d.at.Before(current) {
+	if d.destroyed == 0 || d.at.Before(current) || within >= DefaultRotateKeyringWithin {
 		return time.Time{}
 	}
 	return current.Add(within - keyringLead)
