@@ -512,7 +512,7 @@ func KeyturnOperations() []Operation {
 			NewInput:    func() Request { return new(CompactStoreRequest) },
 			NewOutput:   func() Response { return new(CompactStoreResponse) },
 			HasOutput:   true,
-			Errors:      []ErrorCode{UnsupportedOperationException, KMSInternalException},
+			Errors:      []ErrorCode{UnsupportedOperationException, LimitExceededException, KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:CompactStore", In: "IAM policy"}},
 		},
 		{
