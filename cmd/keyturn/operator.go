@@ -20,6 +20,10 @@ func (c *appConfig) unseal(ctx context.Context, raw store.Store, p seal.Provider
 	if c.Previous == nil || !errors.Is(err, seal.ErrWrongKey) {
 		return sealed, false, err
 	}
+	if _, ok := p.(seal.Attended); ok {
+		return nil, false, withHint(errors.New("the store is sealed by another provider, and a server that starts cannot hand out shares, or have a new passphrase typed"),
+			"start it with the old seal, or leave it stopped, and run: keyturn seal migrate")
+	}
 	if o.Provider, err = c.Previous(); err != nil {
 		return nil, false, fmt.Errorf("seal.previous: %w", err)
 	}

@@ -228,13 +228,10 @@ func (p *Passphrase) Seal(_ context.Context, root []byte) ([]byte, error) {
 }
 
 func (p *Passphrase) Unseal(_ context.Context, sealed []byte) ([]byte, error) {
-	if err := checkVersion(sealed); err != nil {
+	params, err := passphraseParams(sealed)
+	if err != nil {
 		return nil, err
 	}
-	if len(sealed) < 1+4+saltSize {
-		return nil, fmt.Errorf("%w: sealed root key is cut short", ErrDamaged)
-	}
-	params := sealed[1 : 1+4+saltSize]
 	key, err := p.derive(params)
 	if err != nil {
 		return nil, err
