@@ -27,8 +27,8 @@ a day of each destruction; this is for whoever does not want to wait.
 
 A running server is asked through its endpoint, with credentials of the account that manages the others. It
 overwrites the unused parts of its file and goes on serving; the file keeps its size. With --keyring it also
-rotates its keyring, seals every value anew, and destroys the old version 48 hours later: then nothing that was
-copied from the data directory before opens any more, except with a backup's own key.
+rotates its keyring, seals every value anew, and destroys the old version 48 hours later: then a sealed value
+that is left somewhere on the disk opens no more. docs/destruction.md says what that is good for.
 
 The data directory of a server that does not run is compacted with --config: its file is written anew without
 the unused parts, compared, and put in the place of the old one, which is overwritten and removed.`,

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -16,8 +17,8 @@ type Destruction struct {
 	// ScrubWithin is how long a copy that opens may stand in the data directory after its secret was destroyed. The scrub that overwrites it
 	// begins when half of that is over at the latest.
 	ScrubWithin time.Duration
-	// RotateKeyringWithin is how long the key may be there that sealed a destroyed secret: what was copied elsewhere from the data directory,
-	// or is left in blocks of the disk that nothing overwrites, opens until then, to whoever has the seal. The keyring rotates so much
+	// RotateKeyringWithin is how long the version of the keyring may be there that sealed a destroyed secret: what is left of the secret in
+	// blocks of the disk that nothing overwrites opens until then, to whoever has data directory and seal. The keyring rotates so much
 	// earlier that its old version can be destroyed in time.
 	RotateKeyringWithin time.Duration
 }
@@ -29,7 +30,8 @@ const (
 	MaxScrubWithin     = 30 * 24 * time.Hour
 
 	DefaultRotateKeyringWithin = seal.KeyringPeriod + keyringLead
-	MinRotateKeyringWithin     = 2 * keyringLead
+	// MinRotateKeyringWithin keeps the versions of a keyring few.
+	MinRotateKeyringWithin = 10 * 24 * time.Hour
 	// keyringLead is what a version lives after it was succeeded: until no token needs it any more, with a day for what else there is to do.
 	keyringLead = seal.TokenLife + 24*time.Hour
 )
@@ -161,10 +163,9 @@ func (o *Operator) tend(ctx context.Context, p *service.Pipeline) error {
 		return err
 	}
 	now := o.config.RealTime()
+	var rotating error // one thing that fails does not hold up the other
 	if at := d.keyringDue(o.config.Seal.Status().Created, o.config.Destruction.RotateKeyringWithin); !at.IsZero() && !now.Before(at) {
-		if _, err := p.DoInternal(context.WithoutCancel(ctx), o.rotated, o.config.Owner, p.Clock().Now(), 0, &struct{}{}); err != nil {
-			return err
-		}
+		_, rotating = p.DoInternal(context.WithoutCancel(ctx), o.rotated, o.config.Owner, p.Clock().Now(), 0, &struct{}{})
 	}
 	due := d.owed() && !now.Before(d.due(now, o.config.Destruction.ScrubWithin))
 	s := &o.scrubs
@@ -174,7 +175,7 @@ func (o *Operator) tend(ctx context.Context, p *service.Pipeline) error {
 	since := now.Sub(s.failedAt)
 	if !asked && (!due || (s.failed && since >= 0 && since < scrubRetry)) {
 		s.mu.Unlock()
-		return nil
+		return rotating
 	}
 	s.requested, s.running, s.failed, s.done, s.total = false, true, false, 0, 0
 	s.mu.Unlock()
@@ -184,10 +185,10 @@ func (o *Operator) tend(ctx context.Context, p *service.Pipeline) error {
 	s.running = false
 	if err != nil {
 		s.failed, s.failedAt = true, now
-		return err
+		return errors.Join(rotating, err)
 	}
 	s.completed++
-	return nil
+	return rotating
 }
 
 // scrub does it, and writes down that it is done and what it came after.
