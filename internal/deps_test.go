@@ -79,6 +79,10 @@ var allowed = map[string]string{
 	"internal/check/inside": "internal/api internal/audit internal/check internal/record internal/service",
 	"internal/check/report": "internal/check",
 
+	// The doctor: a core that only judges, and what gathers the facts.
+	"internal/doctor":       "",
+	"internal/doctor/probe": "internal/audit internal/doctor internal/store internal/store/boltstore",
+
 	// Tools.
 	"internal/api/gen":   "",
 	"cmd/keyturn":        "*",
@@ -99,6 +103,7 @@ var banned = map[string][]string{
 	"internal/policy":   {"net/http", "os/exec"},
 	"internal/authz":    {"net/http", "os/exec"},
 	"internal/check":    {"net/http", "os/exec"},
+	"internal/doctor":   {"net/http", "os/exec"},
 	"internal/keys":     {"net/http", "os/exec", "log"},
 	"internal/throttle": {"net/http", "os/exec", "log"},
 	"internal/xaes":     {"net/http", "os/exec", "log"},

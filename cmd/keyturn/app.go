@@ -76,6 +76,7 @@ type appConfig struct {
 	Quotas      *throttle.Limiter // nil: everybody may call as often as they like
 	Log         *slog.Logger
 	Now         func() time.Time // real time
+	Believed    clock.Limits     // how far the clock may jump; keyturn dev believes its own always
 	// Security is given the security log before Provider is called. Nil: nobody wants it.
 	Security func(*audit.SecurityLog)
 
@@ -109,6 +110,7 @@ type app struct {
 	accounts *accounts.Accounts
 	operator *operator.Operator
 	runner   *schedule.Runner
+	believed func() time.Time // real time, but not what a clock tells that has jumped
 	checks   *serverChecks
 	log      *slog.Logger
 	closers  []func() error // in the order of opening
@@ -167,9 +169,15 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var clk clock.Clock = clock.System{}
+	var clk clock.Clock
 	var shifted *clock.Shifted
-	if c.Dev {
+	var guard *clock.Guard
+	if !c.Dev {
+		if guard, err = schedule.OpenGuard(ctx, sealed, c.Now, clock.Elapsed, c.Believed); err != nil {
+			return nil, err
+		}
+		clk = guard
+	} else {
 		offset, err := schedule.LoadOffset(ctx, sealed)
 		if err != nil {
 			return nil, err
@@ -226,6 +234,11 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 	}
 	a.accounts = accounts.New(accounts.Config{Directory: directory, Management: c.management()})
+	a.believed = c.Now
+	if guard != nil {
+		a.runner.Guard(guard, a.accounts.DeploymentTarget)
+		a.believed = guard.Believed
+	}
 	if err := a.openOperator(ctx, c, sealed, migrated); err != nil {
 		return nil, err
 	}

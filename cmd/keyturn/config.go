@@ -37,6 +37,7 @@ type serverConfig struct {
 	Check             *checkConfig       `yaml:"check"`
 	Quotas            *quotasConfig      `yaml:"quotas"`
 	Destruction       destructionConfig  `yaml:"destruction"`
+	Clock             *clockConfig       `yaml:"clock"`
 }
 
 type tlsConfig struct {

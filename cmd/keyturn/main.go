@@ -46,6 +46,6 @@ func newRootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newDevCommand(), newInitCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newUnsealCommand(), newCompactCommand(), newAccountsCommand(),
-		newKeysCommand(), newCheckCommand(), newExplainCommand(), newWhoCanCommand(), newClockCommand(), newVersionCommand())
+		newKeysCommand(), newCheckCommand(), newDoctorCommand(), newHealthcheckCommand(), newExplainCommand(), newWhoCanCommand(), newClockCommand(), newVersionCommand())
 	return root
 }

@@ -44,7 +44,7 @@ func (a *app) openOperator(ctx context.Context, c appConfig, sealed *seal.Store,
 		return err
 	}
 	a.operator = operator.New(operator.Config{
-		Accounts: a.accounts, Seal: sealed, RealTime: c.Now, Provider: c.Migrate, Log: c.Log,
+		Accounts: a.accounts, Seal: sealed, RealTime: a.believed, Provider: c.Migrate, Log: c.Log,
 		Destruction: c.Destruction,
 		Owner:       record.Owner{Account: cmp.Or(management, c.management(), wire.DevAccount), Region: c.Regions.first},
 	})

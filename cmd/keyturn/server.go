@@ -80,6 +80,10 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
+	believed, err := c.Clock.limits()
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
 	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
 	hardenProcess(log)
 	tuneRuntime()
@@ -119,13 +123,17 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		Checks:      checks,
 		Quotas:      quotas,
 		Destruction: destruction,
+		Believed:    believed,
 		Credentials: func() (map[string]identity.Configured, error) { return creds, nil },
 		Extend:      extend,
 	}, func() error {
-		if readyFile == "" {
-			return nil
+		if readyFile != "" {
+			if err := writeFileWhole(readyFile, []byte(endpoint+"\n"), 0o600); err != nil {
+				return err
+			}
 		}
-		return writeFileWhole(readyFile, []byte(endpoint+"\n"), 0o600)
+		announce(cmd.Context(), log)
+		return nil
 	}, func() { log.Info("serving", "endpoint", endpoint, "regions", c.Regions) })
 }
 

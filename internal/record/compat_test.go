@@ -118,6 +118,7 @@ func stored(t *testing.T) []Record {
 			Principal: samplePrincipal("AROAPINNED", "trusting"), Trust: `{"AWS":"AIDAEXAMPLE"}`, MaxSeconds: 43200,
 			Pins: []Pin{{"arn:aws:iam::111122223333:user/u", "AIDAEXAMPLE"}},
 		},
+		&Mark{Time: when, Suspended: when.AddDate(10, 0, 0)},
 		&Destroyed{At: when},
 		&Scrubbed{Number: 3, Started: when, Finished: when.Add(time.Minute), Destroyed: 9, Keyring: 1, File: 1 << 22, Free: 1 << 20, Overwritten: 4096},
 	}

@@ -25,6 +25,7 @@
 //	d/deployment                Deployment
 //	d/destroyed                 Destroyed
 //	d/scrubbed                  Scrubbed
+//	d/mark                      Mark: the high-water mark of time (not in keyturn dev)
 //	d/tracking                  Tracking
 //	o/NODE/SEQUENCE             an audit record not yet in the log (package service)
 //	i/...                       indexes: the key says everything, the value is empty
@@ -139,6 +140,8 @@ func Decode(storeKey string, value []byte) (Record, error) {
 			r = new(Destroyed)
 		case ScrubbedStoreKey:
 			r = new(Scrubbed)
+		case MarkStoreKey:
+			r = new(Mark)
 		default:
 			r = new(Clock)
 		}

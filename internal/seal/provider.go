@@ -158,7 +158,7 @@ func OpenKeyFile(path string) (*KeyFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the key file: %w", err)
 	}
-	if readableByOthers(info) {
+	if readableByOthers(path, info) {
 		return nil, fmt.Errorf("key file %s can be read by others (mode %v); it must have mode 0600", path, info.Mode().Perm())
 	}
 	if info.Size() > 1024 {

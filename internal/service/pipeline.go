@@ -65,6 +65,7 @@ type Pipeline struct {
 	damage    atomic.Pointer[error]
 	seed      maphash.Seed
 	lanes     [64]sync.Mutex
+	commits   atomic.Uint64
 }
 
 // maxAttempts bounds how often a change is planned anew after conflicts. Each attempt that fails lost to one that won.
@@ -131,6 +132,9 @@ func (p *Pipeline) Store() store.Store { return p.store }
 
 // Clock returns the service's clock.
 func (p *Pipeline) Clock() clock.Clock { return p.clock }
+
+// Commits tells how many changes this pipeline has committed. Uses of keys, which are written down apart, are none.
+func (p *Pipeline) Commits() uint64 { return p.commits.Load() }
 
 // Healthy returns what keeps the server from being ready, nil if nothing does: damaged records, or a log that cannot be written.
 func (p *Pipeline) Healthy() error {
