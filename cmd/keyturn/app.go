@@ -164,7 +164,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		return nil, err
 	}
 	a.sealed = sealed
-	node := sealed.Keyring().Deployment()[:8]
+	node := nodeOf(sealed.Keyring().Deployment())
 	sink, err := a.openAudit(c, node)
 	if err != nil {
 		return nil, err
@@ -239,7 +239,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		a.runner.Guard(guard, a.accounts.DeploymentTarget)
 		a.believed = guard.Believed
 	}
-	if err := a.openOperator(ctx, c, sealed, migrated); err != nil {
+	if err := a.openOperator(ctx, c, sealed, sink, migrated); err != nil {
 		return nil, err
 	}
 	onChecks := inside.Config{Regions: c.Regions.names}
@@ -348,6 +348,9 @@ func apart(ctx context.Context, p *service.Pipeline, configured map[string]ident
 	return nil
 }
 
+// nodeOf names the server in its audit log and outbox.
+func nodeOf(deployment string) string { return deployment[:min(len(deployment), 8)] }
+
 // openStore locks the data directory and opens its engine. created: there was no store.
 func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	if c.DataDir == "" {
@@ -364,6 +367,9 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 		return nil, false, err
 	}
 	a.closers = append(a.closers, unlock)
+	if err := noRestore(c.DataDir); err != nil {
+		return nil, false, err
+	}
 	path := filepath.Join(c.DataDir, storeFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		if err := noAuditLog(c.DataDir); err != nil {

@@ -146,6 +146,9 @@ func (f *compactFlags) offline(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	if err := noRestore(c.DataDir); err != nil {
+		return err
+	}
 	var did boltstore.Compacted
 	err = withBar(cmd.ErrOrStderr(), "compacting", func(set func(done, total int64)) (err error) {
 		did, err = boltstore.Compact(cmd.Context(), path, boltstore.CompactOptions{Progress: set})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/operator"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
@@ -38,7 +39,7 @@ func (c *appConfig) unseal(ctx context.Context, raw store.Store, p seal.Provider
 }
 
 // openOperator makes the operations of those who run the deployment.
-func (a *app) openOperator(ctx context.Context, c appConfig, sealed *seal.Store, migrated bool) error {
+func (a *app) openOperator(ctx context.Context, c appConfig, sealed *seal.Store, sink audit.Sink, migrated bool) error {
 	management, err := a.managedBy(ctx)
 	if err != nil && !errors.Is(err, errNotInitialized) {
 		return err
@@ -47,6 +48,7 @@ func (a *app) openOperator(ctx context.Context, c appConfig, sealed *seal.Store,
 		Accounts: a.accounts, Seal: sealed, RealTime: a.believed, Provider: c.Migrate, Log: c.Log,
 		Destruction: c.Destruction,
 		Owner:       record.Owner{Account: cmp.Or(management, c.management(), wire.DevAccount), Region: c.Regions.first},
+		Pipeline:    a.pipeline, Audit: sink, Keyturn: programVersion(),
 	})
 	if !migrated {
 		return nil

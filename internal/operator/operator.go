@@ -9,6 +9,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/accounts"
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
@@ -26,21 +27,29 @@ type Config struct {
 	// Destruction: what is zero is the default.
 	Destruction Destruction
 	Log         *slog.Logger
+	// Pipeline, Audit and Keyturn, the version of the program, are for backups.
+	Pipeline *service.Pipeline
+	Audit    audit.Sink
+	Keyturn  string
 }
 
 // Operator is the service.
 type Operator struct {
 	config Config
 	// These are Internal: they put into the audit log what the service does by itself.
-	rotated, destroyed, migrated, scrubbed *service.Op
+	rotated, destroyed, migrated, completed, aborted, scrubbed *service.Op
 
-	scrubs scrubs
+	backups chan struct{} // holds one for each backup that is being made
+	scrubs  scrubs
 }
 
 // New returns the service.
 func New(c Config) *Operator {
 	c.Destruction = c.Destruction.orDefault()
-	o := &Operator{config: c, scrubs: scrubs{wake: make(chan struct{}, 1)}}
+	o := &Operator{
+		config: c, completed: completeBackup(), aborted: abortBackup(), backups: make(chan struct{}, maxBackups),
+		scrubs: scrubs{wake: make(chan struct{}, 1)},
+	}
 	o.scrubbed = o.recordScrub()
 	o.rotated, o.destroyed, o.migrated = o.rotateByItself(), o.destroyVersions(), o.migratedAtStart()
 	return o
@@ -48,7 +57,9 @@ func New(c Config) *Operator {
 
 // Operations returns the operations for callers.
 func (o *Operator) Operations() []*service.Op {
-	return []*service.Op{o.getSealStatus(), o.rotateKeyring(), o.rotateRootKey(), o.migrateSeal(), o.compactStore(), o.getCompaction()}
+	return []*service.Op{
+		o.getSealStatus(), o.rotateKeyring(), o.rotateRootKey(), o.migrateSeal(), o.createBackup(), o.compactStore(), o.getCompaction(),
+	}
 }
 
 // target is the one target of an operation on the deployment: there is but one, so policies name no resource.

@@ -345,6 +345,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			}
 			eventID, err := p.appendRecord(op, call, out)
 			if err != nil {
+				discard(resp)
 				return nil, err
 			}
 			if tx.usedN > 0 {

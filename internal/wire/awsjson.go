@@ -51,6 +51,10 @@ func (x *exchange) serveJSON() {
 		x.writeJSONError(err.(*api.Error))
 		return
 	}
+	if s, ok := resp.(service.Stream); ok {
+		x.stream(s)
+		return
+	}
 	x.out = resp.AppendJSON(x.out[:0])
 	x.write(http.StatusOK, jsonTypeHeader)
 }
