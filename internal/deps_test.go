@@ -74,6 +74,8 @@ var allowed = map[string]string{
 	"internal/schedule":       "internal/api internal/audit internal/clock internal/kms internal/record internal/service internal/store",
 	"internal/wire":           "internal/api internal/audit internal/keys internal/service internal/sigv4",
 
+	"internal/telemetry": "internal/api internal/audit internal/record internal/schedule internal/service internal/store internal/wire",
+
 	// The checks: a core that only decides, and what it reads from and writes to.
 	"internal/check":        "internal/policy",
 	"internal/check/awsapi": "internal/check internal/policy internal/record",

@@ -37,6 +37,10 @@ type serverConfig struct {
 	Check             *checkConfig       `yaml:"check"`
 	Quotas            *quotasConfig      `yaml:"quotas"`
 	Destruction       destructionConfig  `yaml:"destruction"`
+	Metrics           *metricsConfig     `yaml:"metrics"`
+	Debug             *debugConfig       `yaml:"debug"`
+	Log               *logConfig         `yaml:"log"`
+	Tracing           *tracingConfig     `yaml:"tracing"`
 	Clock             *clockConfig       `yaml:"clock"`
 }
 
@@ -109,6 +113,7 @@ func loadConfig(path string) (*serverConfig, error) {
 	if c.WebIdentity != nil {
 		c.WebIdentity.relative(dir)
 	}
+	c.watchRelative(dir)
 	for i := range c.Accounts {
 		for j := range c.Accounts[i].AccessKeys {
 			key := &c.Accounts[i].AccessKeys[j]
@@ -205,7 +210,7 @@ func (c *serverConfig) check() error {
 			return fmt.Errorf("tls.key %s can be read or written by everybody (mode %v); take that away", c.TLS.Key, info.Mode().Perm())
 		}
 	}
-	return nil
+	return c.checkWatch()
 }
 
 // within tells whether a file is below a folder, symbolic links followed as far as they exist.
