@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
@@ -22,6 +23,7 @@ import (
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/check/inside"
 	"github.com/keyturn/keyturn/internal/clock"
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/iam"
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/keystores"
@@ -377,6 +379,11 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	}
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, false, fmt.Errorf("making the data directory: %w", err)
+	}
+	// Its own name must survive a power cut, too; this run or one before may have made it. Who may not read the directory above
+	// cannot sync it.
+	if err := disk.OS.SyncDir(filepath.Dir(filepath.Clean(c.DataDir))); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return nil, false, fmt.Errorf("making the name of the data directory durable: %w", err)
 	}
 	if err := checkDataDir(c.DataDir); err != nil {
 		return nil, false, err

@@ -108,7 +108,7 @@ func (s *Store) commit(group []*request) bool {
 		for _, c := range g.commits {
 			s.history.Append(c.rev, c.changes)
 		}
-	} else {
+	} else if !errors.Is(err, store.ErrNoSpace) {
 		if g.reached {
 			err = fmt.Errorf("%w: %w", store.ErrUnknown, err)
 		}
@@ -121,7 +121,7 @@ func (s *Store) commit(group []*request) bool {
 		}
 		r.reply <- out
 	}
-	return err == nil
+	return err == nil || errors.Is(err, store.ErrNoSpace)
 }
 
 // fail stops the engine. Only the committer calls it, and then ends.
@@ -147,7 +147,7 @@ type committed struct {
 }
 
 // transact applies the batches in order and writes them. A batch that cannot be applied has its error in the results and
-// does not hinder the others. After an error from here the engine must stop.
+// does not hinder the others. After an error from here the engine must stop, unless it is ErrNoSpace.
 func (s *Store) transact(g *transaction, group []*request) error {
 	var tx *bbolt.Tx
 	err := guarded(func() (err error) {
@@ -174,6 +174,9 @@ func (s *Store) transact(g *transaction, group []*request) error {
 		}
 		head := binary.BigEndian.AppendUint64(nil, uint64(g.head))
 		if err := tx.Bucket([]byte(metaBucket)).Put([]byte(headKey), head); err != nil {
+			return err
+		}
+		if err := s.room(tx, group); err != nil {
 			return err
 		}
 		g.reached = true
