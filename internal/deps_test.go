@@ -58,7 +58,7 @@ var allowed = map[string]string{
 	"internal/identity": "internal/api internal/audit internal/authz internal/policy internal/record internal/service",
 	"internal/iam":      "internal/api internal/audit internal/authz internal/identity internal/policy internal/record internal/service",
 	"internal/accounts": "internal/api internal/audit internal/identity internal/record internal/service",
-	"internal/operator": "internal/accounts internal/api internal/audit internal/backup internal/record internal/seal internal/service",
+	"internal/operator": "internal/accounts internal/api internal/audit internal/backup internal/record internal/seal internal/service internal/store",
 	"internal/backup":   "internal/api internal/audit internal/clock internal/keys internal/record internal/seal internal/service internal/store internal/xaes",
 	"internal/sts":      "internal/api internal/audit internal/identity internal/oidc internal/policy internal/record internal/service",
 

@@ -67,9 +67,11 @@ type appConfig struct {
 	Migrate func(ctx context.Context) (seal.Provider, error)
 	// Management is the account that manages the others where the store names none; "": nobody does.
 	Management string
-	FixedMAC   []byte // see seal.Options
-	KMS        kms.Config
-	Stores     *keystores.Config // what custom key stores keep their keys in; nil: nothing
+	// Destruction: what is zero is the default.
+	Destruction operator.Destruction
+	FixedMAC    []byte // see seal.Options
+	KMS         kms.Config
+	Stores      *keystores.Config // what custom key stores keep their keys in; nil: nothing
 	// WebIdentity says where the keys of OpenID Connect providers come from; nil: from those at public addresses.
 	WebIdentity *discovery.Config
 	Checks      *serverChecks     // nil: keys are not checked
@@ -107,6 +109,7 @@ func (c *appConfig) management() string {
 // app is an opened keyturn: everything but the listener.
 type app struct {
 	Handler  http.Handler
+	sealed   *seal.Store
 	pipeline *service.Pipeline
 	accounts *accounts.Accounts
 	operator *operator.Operator
@@ -168,6 +171,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
+	a.sealed = sealed
 	node := nodeOf(sealed.Keyring().Deployment())
 	sink, err := a.openAudit(c, node)
 	if err != nil {
@@ -384,15 +388,11 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	if err := checkDataDir(c.DataDir); err != nil {
 		return nil, false, err
 	}
-	lock := flock.New(filepath.Join(c.DataDir, lockFile), flock.SetPermissions(0o600))
-	ok, err := lock.TryLock()
+	unlock, err := lockDataDir(c.DataDir)
 	if err != nil {
-		return nil, false, fmt.Errorf("locking the data directory: %w", err)
+		return nil, false, err
 	}
-	if !ok {
-		return nil, false, fmt.Errorf("%w: data directory %s", store.ErrLocked, c.DataDir)
-	}
-	a.closers = append(a.closers, lock.Close)
+	a.closers = append(a.closers, unlock)
 	if err := noRestore(c.DataDir); err != nil {
 		return nil, false, err
 	}
@@ -409,6 +409,19 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	}
 	a.closers = append(a.closers, st.Close)
 	return st, created, nil
+}
+
+// lockDataDir keeps every other keyturn out of a data directory until the returned function is called. store.ErrLocked.
+func lockDataDir(dir string) (unlock func() error, err error) {
+	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("locking the data directory: %w", err)
+	}
+	if !ok {
+		return nil, fmt.Errorf("%w: data directory %s", store.ErrLocked, dir)
+	}
+	return lock.Close, nil
 }
 
 // noAuditLog refuses to begin anew where there was a store: everything encrypted under it would look lost for good.
@@ -491,6 +504,7 @@ func (a *app) run(ctx context.Context, s *serving) error {
 	background.Go(func() { a.runner.Run(runCtx) })
 	background.Go(func() { a.countKeys(runCtx) })
 	background.Go(func() { a.operator.Maintain(runCtx, a.pipeline) })
+	background.Go(func() { a.operator.MaintainStore(runCtx, a.pipeline) })
 	if a.checks != nil {
 		background.Go(func() { a.checks.run(runCtx) })
 	}

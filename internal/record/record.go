@@ -23,6 +23,8 @@
 //	xu/ACCESSKEY                AccessKeyUse
 //	d/clock                     Clock (keyturn dev only)
 //	d/deployment                Deployment
+//	d/destroyed                 Destroyed
+//	d/scrubbed                  Scrubbed
 //	d/mark                      Mark: the high-water mark of time (not in keyturn dev)
 //	d/tracking                  Tracking
 //	d/restored                  Restored
@@ -136,6 +138,10 @@ func Decode(storeKey string, value []byte) (Record, error) {
 			r = new(Tracking)
 		case DeploymentStoreKey:
 			r = new(Deployment)
+		case DestroyedStoreKey:
+			r = new(Destroyed)
+		case ScrubbedStoreKey:
+			r = new(Scrubbed)
 		case MarkStoreKey:
 			r = new(Mark)
 		case RestoredStoreKey:

@@ -37,6 +37,8 @@ var (
 	ErrLocked = errors.New("store: in use by another process")
 	// ErrFormat: the store was written by a newer version, or is not a store of keyturn's.
 	ErrFormat = errors.New("store: unknown data format")
+	// ErrScrubbing: the store is being scrubbed already.
+	ErrScrubbing = errors.New("store: already being scrubbed")
 )
 
 // Rev counts commits: 0 before the first, then one more for each. It is also the revision of every key a commit wrote.

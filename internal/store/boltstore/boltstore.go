@@ -64,6 +64,9 @@ type stage int
 const (
 	beforeWrite stage = iota // nothing of the transaction is on disk
 	afterWrite               // all of it is
+	beforeErase              // of free pages
+	afterErase               // not synced yet
+	syncErased
 )
 
 // Store implements store.Store on a bbolt file.
@@ -75,13 +78,17 @@ type Store struct {
 	pool      *sync.Pool
 	failpoint func(stage) error
 	history   *store.History
+	readers   readers
 	meter     store.Meter
 
 	requests chan *request // unbuffered: what was received is being written, what was not never will be
+	jobs     chan func()   // unbuffered: what the committer is to do between two transactions
 	stop     chan struct{} // closed by Close
 	done     chan struct{} // closed when the committer has ended
 	closed   atomic.Bool
 	failure  atomic.Pointer[error] // why the engine stopped, if it did
+
+	scrubbing atomic.Bool
 
 	snapshotsMu sync.Mutex
 	snapshots   map[*snapshot]struct{} // those that are open
@@ -93,7 +100,10 @@ type Store struct {
 	torn      bool          // bbolt panicked with its locks held: it must not be called again
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store    = (*Store)(nil)
+	_ store.Scrubber = (*Store)(nil)
+)
 
 // Open opens the store in the file at path and locks it. Nothing is written to a file that is refused, with:
 // fs.ErrNotExist if there is none, store.ErrLocked if it is open elsewhere, this process included, store.ErrFormat if it
@@ -115,6 +125,12 @@ func Open(path string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
+	if err = sole(path, file); err == nil {
+		err = discard(path, file)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store: opening %s: %w", path, err), guarded(db.Close))
+	}
 	s := &Store{
 		fs:        opts.FS,
 		db:        db,
@@ -123,6 +139,7 @@ func Open(path string, opts Options) (*Store, error) {
 		pool:      newPool(db.Info().PageSize),
 		failpoint: opts.failpoint,
 		requests:  make(chan *request),
+		jobs:      make(chan func()),
 		stop:      make(chan struct{}),
 		done:      make(chan struct{}),
 		snapshots: make(map[*snapshot]struct{}),

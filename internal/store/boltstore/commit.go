@@ -65,6 +65,11 @@ func (s *Store) run() {
 			if !s.commit(s.gather(r)) {
 				return
 			}
+		case job := <-s.jobs:
+			job()
+			if s.failure.Load() != nil {
+				return
+			}
 		}
 	}
 }
@@ -107,8 +112,7 @@ func (s *Store) commit(group []*request) bool {
 		if g.reached {
 			err = fmt.Errorf("%w: %w", store.ErrUnknown, err)
 		}
-		s.failure.Store(&err)
-		s.history.Close(s.err())
+		s.fail(err)
 	}
 	for i, r := range group {
 		out := g.results[i]
@@ -118,6 +122,12 @@ func (s *Store) commit(group []*request) bool {
 		r.reply <- out
 	}
 	return err == nil || errors.Is(err, store.ErrNoSpace)
+}
+
+// fail stops the engine. Only the committer calls it, and then ends.
+func (s *Store) fail(cause error) {
+	s.failure.Store(&cause)
+	s.history.Close(s.err())
 }
 
 // transaction is what a group of batches becomes.

@@ -123,7 +123,11 @@ func inspectOpen(db *bbolt.DB, file *os.File) error {
 	if _, err := r.data(root); err != nil {
 		return err
 	}
-	return r.freelist(tx.ID())
+	free, err := r.openFreelist(tx.ID())
+	if err != nil {
+		return err
+	}
+	return free.each(func(uint64) error { return nil })
 }
 
 // Inspect tells whether Open would refuse the file at path, with the same errors, and writes nothing. It locks the file, shared, while it looks.
