@@ -124,11 +124,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // release gives the exchange back, its buffers emptied. A panic on the way here is logged, and ends the connection.
 func (x *exchange) release() {
 	v := recover()
-	x.observe(v != nil)
+	x.observe(v != nil && v != http.ErrAbortHandler)
+	if v == http.ErrAbortHandler {
+		panic(v) // on purpose
+	}
 	if v != nil {
-		if v == http.ErrAbortHandler {
-			panic(v) // on purpose
-		}
 		x.h.Log.Error("panic while serving", "requestID", x.requestID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 		panic(http.ErrAbortHandler)
 	}
