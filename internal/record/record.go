@@ -75,6 +75,18 @@ func (m *made) Provenance() *Provenance { return &m.By }
 // Weight implements Record, for all that is small.
 func (*made) Weight() int { return 0 }
 
+// Derived tells whether what stands at a store key is an index entry or a counter: it follows from records, and no audit record lists it.
+func Derived(storeKey string) bool {
+	return strings.HasPrefix(storeKey, IndexPrefix) || strings.HasPrefix(storeKey, CounterPrefix)
+}
+
+// Where all index entries, all counters and all audit records on their way stand.
+const (
+	IndexPrefix   = "i/"
+	CounterPrefix = "c/"
+	OutboxPrefix  = "o/"
+)
+
 // schema is the version of the encodings below. A decoder reads every version that was ever written.
 const schema = 1
 

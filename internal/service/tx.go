@@ -56,6 +56,7 @@ func (tx *Tx) Context() context.Context { return tx.ctx }
 type read struct {
 	rev      store.Rev
 	record   record.Record // nil if absent; the plan may change it
+	version  uint64        // its own, 0 if absent
 	indexes  []string
 	counters []string
 }
@@ -104,6 +105,7 @@ func (tx *Tx) lookup(storeKey string) (record.Record, error) {
 				return nil, err
 			}
 			rd.indexes, rd.counters = rd.record.Indexes(), rd.record.Counters()
+			rd.version = rd.record.Provenance().Version
 		}
 		tx.reads[storeKey] = rd
 	}
@@ -253,9 +255,7 @@ func (tx *Tx) batch(eventID string, outbox []store.Write) (store.Batch, error) {
 		if r == nil {
 			b.Writes = append(b.Writes, store.Write{Key: key, Delete: true})
 		} else {
-			by := r.Provenance()
-			by.Version++
-			by.Event = eventID
+			*r.Provenance() = record.Provenance{Version: rd.version + 1, Event: eventID}
 			value, err := record.Encode(r)
 			if err != nil {
 				return b, err
@@ -296,6 +296,29 @@ func (tx *Tx) batch(eventID string, outbox []store.Write) (store.Batch, error) {
 		b.Checks = append(b.Checks, store.Check{Key: key, Rev: tx.reads[key].rev})
 	}
 	return b, nil
+}
+
+// wrote lists the records that the commit writes and removes, for the audit record: index entries and counters follow from them.
+func (tx *Tx) wrote() []audit.Write {
+	var list []audit.Write
+	for _, key := range slices.Sorted(maps.Keys(tx.writes)) {
+		var before uint64
+		if rd := tx.reads[key]; rd != nil {
+			before = rd.version
+		}
+		switch {
+		case tx.writes[key] != nil:
+			list = append(list, audit.Write{Record: key, Version: before + 1})
+		case before > 0: // else it was not there either
+			list = append(list, audit.Write{Record: key, Version: before, Removed: true})
+		}
+	}
+	for _, key := range tx.removals {
+		if !record.Derived(key) {
+			list = append(list, audit.Write{Record: key, Removed: true})
+		}
+	}
+	return list
 }
 
 // readCounters reads those that are about to change and were not read yet.
