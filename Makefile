@@ -1,14 +1,14 @@
 # Everything but `conformance` needs only Go. The slower forms are for before a change is called done.
 
 GO      ?= go
-FUZZTIME ?= 5s
+FUZZTIME ?= 3s
 
 # No cgo anywhere but in the race detector and keyturn-pkcs11; one setting for all, so that all share what was compiled.
 export CGO_ENABLED = 0
 ROUNDS  ?= 200
 
 # Packages whose tests run under the race detector: those where goroutines share something.
-RACE = ./internal/store/... ./internal/audit ./internal/seal ./internal/sigv4 ./internal/service ./internal/identity ./internal/iam ./internal/sts ./internal/accounts ./internal/oidc/... ./internal/kms ./internal/schedule ./internal/wire ./internal/hsm/... ./internal/xks ./internal/egress ./internal/check/... ./cmd/keyturn
+RACE = ./internal/store/... ./internal/audit ./internal/seal ./internal/sigv4 ./internal/service ./internal/identity ./internal/iam ./internal/sts ./internal/accounts ./internal/operator ./internal/oidc/... ./internal/kms ./internal/schedule ./internal/wire ./internal/hsm/... ./internal/xks ./internal/egress ./internal/check/... ./cmd/keyturn
 
 .PHONY: build hsm test fips race race-full crash fuzz fuzz-full conformance conformance-full lint cross bench bench-full generate
 

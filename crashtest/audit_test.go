@@ -33,6 +33,7 @@ type auditRecord struct {
 		KeyID string `json:"keyId"`
 	} `json:"requestParameters"`
 	ResponseElements struct {
+		KeyringVersion int64 `json:"keyringVersion"`
 		KeyMetadata struct {
 			KeyID      string `json:"keyId"`
 			ARN        string `json:"arn"`

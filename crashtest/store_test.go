@@ -74,6 +74,9 @@ func (w *world) readContents(ctx context.Context, dir string) (*contents, error)
 	if err != nil {
 		return nil, err
 	}
+	if v := int64(sealed.Status().Version); v < w.keyring {
+		w.fault("the keyring is at version %d, and %d was answered", v, w.keyring)
+	}
 	c := &contents{
 		fault: w.fault, records: make(map[string]record.Record), indexes: make(map[string]bool), counters: make(map[string]int64),
 		materials: make(map[string]*record.Material), families: make(map[string][]*record.Key),

@@ -46,6 +46,10 @@ func (w *world) storm(p *process, c *client, r *rand.Rand) {
 		seconds := []int64{3600, 8 * 86400, 40 * 86400, 91 * 86400, 400 * 86400}[r.IntN(5)]
 		wg.Go(func() { w.advanceClock(ctx, c, turn, seconds) })
 	}
+	if r.IntN(12) == 0 {
+		delay, operation := time.Duration(r.IntN(60))*time.Millisecond, []string{"RotateKeyring", "RotateRootKey"}[r.IntN(2)]
+		wg.Go(func() { w.rotateSeal(ctx, c, delay, operation) })
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -105,6 +109,33 @@ func (w *world) advanceClock(ctx context.Context, c *client, after time.Duration
 	w.do(ctx, a, func(ctx context.Context) error { //nolint:errcheck // filed by do
 		reply = new(clockReply)
 		return c.keyturn(ctx, regions[0], "AdvanceClock", fmt.Sprintf(`{"Seconds":%d}`, seconds), reply)
+	})
+}
+
+// rotateSeal gives the service new keys of its own: what it answered must be there after the crash, and what was sealed before must open.
+func (w *world) rotateSeal(ctx context.Context, c *client, after time.Duration, operation string) {
+	select {
+	case <-time.After(after):
+	case <-ctx.Done():
+		return
+	}
+	var reply struct {
+		Seal struct{ KeyringVersion int64 }
+	}
+	a := &call{name: operation}
+	a.apply = func(r *auditRecord) {
+		w.stats.seals++
+		if r != nil {
+			reply.Seal.KeyringVersion = r.ResponseElements.KeyringVersion
+		}
+		if v := reply.Seal.KeyringVersion; v <= w.keyring {
+			w.fault("%s made version %d of the keyring after version %d", operation, v, w.keyring)
+		} else {
+			w.keyring = v
+		}
+	}
+	w.do(ctx, a, func(ctx context.Context) error { //nolint:errcheck // filed by do
+		return c.keyturn(ctx, regions[0], operation, "{}", &reply)
 	})
 }
 

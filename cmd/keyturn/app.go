@@ -148,7 +148,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := c.unseal(ctx, raw, provider)
+	sealed, migrated, err := c.unseal(ctx, raw, provider)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 	}
 	a.accounts = accounts.New(accounts.Config{Directory: directory, Management: c.management()})
-	if err := a.openOperator(ctx, c, sealed); err != nil {
+	if err := a.openOperator(ctx, c, sealed, migrated); err != nil {
 		return nil, err
 	}
 	onChecks := inside.Config{Regions: c.Regions.names}

@@ -560,7 +560,7 @@ func KeyturnOperations() []Operation {
 			NewInput:    func() Request { return new(RotateKeyringRequest) },
 			NewOutput:   func() Response { return new(RotateKeyringResponse) },
 			HasOutput:   true,
-			Errors:      []ErrorCode{KMSInternalException},
+			Errors:      []ErrorCode{LimitExceededException, KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:RotateKeyring", In: "IAM policy"}},
 		},
 		{
@@ -568,7 +568,7 @@ func KeyturnOperations() []Operation {
 			NewInput:    func() Request { return new(RotateRootKeyRequest) },
 			NewOutput:   func() Response { return new(RotateRootKeyResponse) },
 			HasOutput:   true,
-			Errors:      []ErrorCode{KMSInternalException},
+			Errors:      []ErrorCode{LimitExceededException, KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:RotateRootKey", In: "IAM policy"}},
 		},
 		{

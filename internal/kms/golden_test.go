@@ -22,6 +22,7 @@ import (
 	"github.com/keyturn/keyturn/internal/iam"
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/kms"
+	"github.com/keyturn/keyturn/internal/operator"
 	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/sts"
 )
@@ -34,14 +35,14 @@ const tableFile = "testdata/operations.md"
 // that operation cannot be made from outside.
 func everyOperation(t *testing.T) (ops []*service.Op, requests []any) {
 	b := testBench(t)
-	managed := accounts.New(accounts.Config{})
+	managed, operated := accounts.New(accounts.Config{}), operator.New(operator.Config{})
 	add := func(op *service.Op, req any) {
 		if req != nil {
 			fill(reflect.ValueOf(req).Elem(), "")
 		}
 		ops, requests = append(ops, op), append(requests, req)
 	}
-	for _, list := range [][]*service.Op{b.kms.Operations(), b.kms.Extensions(), b.runner.Operations(b.clock), inside.Operations(inside.Config{}), managed.Operations(), sts.New(sts.Config{}).Operations(), iam.New(iam.Config{Directory: identity.NewDirectory(identity.Config{})}).Operations()} {
+	for _, list := range [][]*service.Op{b.kms.Operations(), b.kms.Extensions(), b.runner.Operations(b.clock), inside.Operations(inside.Config{}), managed.Operations(), operated.Operations(), sts.New(sts.Config{}).Operations(), iam.New(iam.Config{Directory: identity.NewDirectory(identity.Config{})}).Operations()} {
 		for _, op := range list {
 			add(op, op.NewRequest())
 		}

@@ -171,16 +171,16 @@ type tokenKeysResponse struct{ status []string } // of names: SUCCESS or FAILURE
 
 // destroyKeys destroys what a deleted key has left in a token, once, and records what became of each.
 func (k *KMS) destroyKeys() *service.Op {
+	show := func(q *tokenKeysRequest, p *audit.Params) {
+		p.Str("keyId", q.keyID)
+		p.Str("customKeyStoreId", q.store.ID)
+		p.Str("clusterId", q.store.ClusterID)
+		p.StrList("backingKeys", q.names)
+	}
 	return service.Def[tokenKeysRequest, tokenKeysResponse]{
 		Name: "DeleteBackingKeys", Kind: service.Internal,
 		Actions: []string{"kms:DeleteKey"},
-		Audit: func(q *tokenKeysRequest, p *audit.Params) {
-			p.Str("keyId", q.keyID)
-			p.Str("customKeyStoreId", q.store.ID)
-			p.Str("clusterId", q.store.ClusterID)
-			p.StrList("backingKeys", q.names)
-		},
-		Result: func(r *tokenKeysResponse, p *audit.Params) { p.StrList("backingKeysDeletionStatus", r.status) },
+		Audit:   show,
 		Plan: func(tx *service.Tx, q *tokenKeysRequest, _ []service.Target) (*tokenKeysResponse, error) {
 			ctx, cancel := lasting(tx)
 			defer cancel()
@@ -196,8 +196,11 @@ func (k *KMS) destroyKeys() *service.Op {
 				}
 				r.status = append(r.status, "FAILURE")
 			}
-			// Nothing is written; the event makes the pipeline append the operation's own record.
-			tx.Event(storeEvent(tx, "DeleteBackingKeys", q.store))
+			event := service.ServiceEvent(tx, "DeleteBackingKeys", q.store.Account, q.store.Region, "")
+			event.Resources = nil // they have no ARN
+			show(q, &event.RequestParameters)
+			event.ResponseElements.StrList("backingKeysDeletionStatus", r.status)
+			tx.Event(event)
 			return r, nil
 		},
 	}.Op("kms")

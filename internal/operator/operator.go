@@ -29,14 +29,14 @@ type Config struct {
 // Operator is the service.
 type Operator struct {
 	config Config
-	// rotated and destroyed are Internal: they put into the audit log what Maintain does.
-	rotated, destroyed *service.Op
+	// These are Internal: they put into the audit log what the service does by itself.
+	rotated, destroyed, migrated *service.Op
 }
 
 // New returns the service.
 func New(c Config) *Operator {
 	o := &Operator{config: c}
-	o.rotated, o.destroyed = o.rotateByItself(), o.destroyVersions()
+	o.rotated, o.destroyed, o.migrated = o.rotateByItself(), o.destroyVersions(), o.migratedAtStart()
 	return o
 }
 
@@ -84,3 +84,6 @@ func (o *Operator) status() *api.SealStatus {
 
 // Owner is the account and region that the service's own events are recorded for.
 func (o *Operator) Owner() record.Owner { return o.config.Owner }
+
+// Status is the seal's.
+func (o *Operator) Status() seal.Status { return o.config.Seal.Status() }

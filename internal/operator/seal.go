@@ -32,7 +32,7 @@ func (o *Operator) rotateKeyring() *service.Op {
 		Result:  func(r *api.RotateKeyringResponse, p *audit.Params) { auditSeal(r.Seal, p) },
 		Plan: func(tx *service.Tx, _ *api.RotateKeyringRequest, _ []service.Target) (*api.RotateKeyringResponse, error) {
 			if err := o.config.Seal.RotateKeyring(tx.Context(), o.config.RealTime()); err != nil {
-				return nil, err
+				return nil, tooMany(err)
 			}
 			return &api.RotateKeyringResponse{Seal: o.status()}, nil
 		},
@@ -46,7 +46,7 @@ func (o *Operator) rotateRootKey() *service.Op {
 		Result:  func(r *api.RotateRootKeyResponse, p *audit.Params) { auditSeal(r.Seal, p) },
 		Plan: func(tx *service.Tx, _ *api.RotateRootKeyRequest, _ []service.Target) (*api.RotateRootKeyResponse, error) {
 			if err := o.config.Seal.RotateRoot(tx.Context(), o.config.RealTime()); err != nil {
-				return nil, err
+				return nil, tooMany(err)
 			}
 			return &api.RotateRootKeyResponse{Seal: o.status()}, nil
 		},
@@ -80,6 +80,13 @@ func (o *Operator) migrateSeal() *service.Op {
 			return resp, nil
 		},
 	}.Op("keyturn")
+}
+
+func tooMany(err error) error {
+	if errors.Is(err, seal.ErrTooMany) {
+		return api.Errorf(api.LimitExceededException, "The keyring has as many versions as it can have.")
+	}
+	return err
 }
 
 func auditSeal(s *api.SealStatus, p *audit.Params) {
@@ -120,10 +127,30 @@ func (o *Operator) destroyVersions() *service.Op {
 
 type destroyed struct{ versions []uint32 }
 
+// migratedAtStart tells that the store was migrated to the configured seal before it was served.
+func (o *Operator) migratedAtStart() *service.Op {
+	return service.Def[struct{}, struct{}]{
+		Name: "MigrateSeal", Kind: service.Internal,
+		Plan: func(tx *service.Tx, _ *struct{}, _ []service.Target) (*struct{}, error) {
+			e, st := service.OwnEvent(tx, "MigrateSeal", o.config.Owner), o.config.Seal.Status()
+			e.ServiceEventDetails.Str("provider", st.Provider)
+			e.ServiceEventDetails.Int("keyringVersion", int64(st.Version))
+			tx.Event(e)
+			return &struct{}{}, nil
+		},
+	}.Op("keyturn")
+}
+
+// Migrated puts into the audit log that the store was migrated to the configured seal before it was served.
+func (o *Operator) Migrated(ctx context.Context, p *service.Pipeline) error {
+	_, err := p.DoInternal(ctx, o.migrated, o.config.Owner, p.Clock().Now(), 0, &struct{}{})
+	return err
+}
+
 // Maintain keeps the keyring young until ctx ends: see seal.Store.Maintain.
 func (o *Operator) Maintain(ctx context.Context, p *service.Pipeline) {
 	do := func(op *service.Op, req any) error {
-		_, err := p.DoInternal(ctx, op, o.config.Owner, p.Clock().Now(), 0, req)
+		_, err := p.DoInternal(context.WithoutCancel(ctx), op, o.config.Owner, p.Clock().Now(), 0, req)
 		return err
 	}
 	o.config.Seal.Maintain(ctx, seal.Maintenance{

@@ -13,6 +13,12 @@ import (
 // KeyringPeriod is the cryptoperiod of a version of the keyring: the same year that keys have by default.
 const KeyringPeriod = 365 * 24 * time.Hour
 
+// maxVersions bounds what a keyring can grow to, since all of it is in one value: a thousand years' worth, or a thousand rotations on demand.
+const maxVersions = 1000
+
+// ErrTooMany: the keyring has as many versions as it can have.
+var ErrTooMany = errors.New("seal: the keyring cannot have more versions")
+
 // RotateKeyring adds a version to the keyring, which seals everything from then on. Older versions go on opening what they sealed until
 // Maintain has sealed all of that anew and TokenLife has passed.
 func (s *Store) RotateKeyring(ctx context.Context, now time.Time) error {
@@ -73,6 +79,9 @@ func (r *ring) withVersion(now time.Time) keyringData {
 
 // replace commits a ring in another's place, and then uses it. The caller holds admin.
 func (s *Store) replace(ctx context.Context, old *ring, m meta, root []byte, data keyringData) error {
+	if len(data.Keys) > maxVersions {
+		return fmt.Errorf("%w than %d", ErrTooMany, maxVersions)
+	}
 	r, err := wrap(m, root, data)
 	if err != nil {
 		return err

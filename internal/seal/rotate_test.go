@@ -196,6 +196,25 @@ func TestRotateRoot(t *testing.T) {
 	check(t, mustOpen(t, raw, Options{Provider: testPassphrase("correct horse battery")}), values)
 }
 
+// TestMaxVersions fills a keyring: one that is full fits the store, says no to more, and is as usable as before.
+func TestMaxVersions(t *testing.T) {
+	raw := memstore.New()
+	s := mustOpen(t, raw, options(1))
+	values := fillStore(t, s, 10)
+	for range maxVersions - 1 {
+		rotate(t, s, testTime)
+	}
+	if err := s.RotateKeyring(t.Context(), testTime); !errors.Is(err, ErrTooMany) {
+		t.Errorf("version %d: %v", maxVersions+1, err)
+	}
+	if err := s.RotateRoot(t.Context(), testTime); !errors.Is(err, ErrTooMany) {
+		t.Errorf("a root key with version %d: %v", maxVersions+1, err)
+	}
+	reseal(t, s)
+	check(t, s, values)
+	check(t, mustOpen(t, raw, options(1)), values)
+}
+
 // broken is a provider that does not do what it says.
 type broken struct {
 	Provider
