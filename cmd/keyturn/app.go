@@ -216,7 +216,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 	}
 	a.accounts = accounts.New(accounts.Config{Directory: directory, Management: c.management()})
-	if err := a.openOperator(ctx, c, sealed, migrated); err != nil {
+	if err := a.openOperator(ctx, c, sealed, sink, migrated); err != nil {
 		return nil, err
 	}
 	onChecks := inside.Config{Regions: c.Regions.names}

@@ -12,12 +12,14 @@ import (
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
+	"github.com/keyturn/keyturn/internal/verify"
 )
 
 // Config is what the operations need of the server they run in.
 type Config struct {
 	Accounts *accounts.Accounts
 	Seal     *seal.Store
+	Verify   *verify.Runner
 	RealTime func() time.Time
 	// Provider returns the seal provider that the configuration names by now, to migrate to; nil: this server has no configuration.
 	Provider func(ctx context.Context) (seal.Provider, error)
@@ -30,19 +32,20 @@ type Config struct {
 type Operator struct {
 	config Config
 	// These are Internal: they put into the audit log what the service does by itself.
-	rotated, destroyed, migrated *service.Op
+	rotated, destroyed, migrated, verified, repaired *service.Op
 }
 
 // New returns the service.
 func New(c Config) *Operator {
 	o := &Operator{config: c}
 	o.rotated, o.destroyed, o.migrated = o.rotateByItself(), o.destroyVersions(), o.migratedAtStart()
+	o.verified, o.repaired = o.completeVerification(), o.repairStore()
 	return o
 }
 
 // Operations returns the operations for callers.
 func (o *Operator) Operations() []*service.Op {
-	return []*service.Op{o.getSealStatus(), o.rotateKeyring(), o.rotateRootKey(), o.migrateSeal()}
+	return []*service.Op{o.getSealStatus(), o.rotateKeyring(), o.rotateRootKey(), o.migrateSeal(), o.startVerification(), o.getVerification()}
 }
 
 // target is the one target of an operation on the deployment: there is but one, so policies name no resource.

@@ -43,6 +43,7 @@ type Tx struct {
 	counters map[string]int64         // read by Counter
 	events   []*audit.Record
 	removals []string // store keys, see Remove
+	mends    []store.Write
 	after    []func()
 }
 
@@ -157,6 +158,16 @@ func (tx *Tx) Delete(r record.Record) { tx.writes[r.StoreKey()] = nil }
 // what stood there are the caller's to remove.
 func (tx *Tx) Remove(storeKeys ...string) { tx.removals = append(tx.removals, storeKeys...) }
 
+// Mend puts an index entry or a counter right at the commit, whatever stands there. Nothing else does: they follow from the records that are
+// put and deleted. It is for a repair, while nothing else runs.
+func (tx *Tx) Mend(w store.Write) error {
+	if !record.Derived(w.Key) {
+		return fmt.Errorf("service: %s is a record, which is not mended", w.Key)
+	}
+	tx.mends = append(tx.mends, w)
+	return nil
+}
+
 // Once returns what f returned when the operation was first planned: for what is costly, or cannot be taken back, and must not be
 // done again when a conflict makes the operation be planned anew. name tells several of one operation apart. An error is not kept.
 func Once[T any](tx *Tx, name string, f func() (T, error)) (T, error) {
@@ -238,7 +249,7 @@ func (tx *Tx) Failed() error { return tx.failed }
 func (tx *Tx) Event(r *audit.Record) { tx.events = append(tx.events, r) }
 
 // changed tells whether there is anything to commit.
-func (tx *Tx) changed() bool { return len(tx.writes) > 0 || len(tx.removals) > 0 }
+func (tx *Tx) changed() bool { return len(tx.writes) > 0 || len(tx.removals) > 0 || len(tx.mends) > 0 }
 
 // batch builds the commit: checks of all that was read; records with their index entries and counters; the audit records.
 // eventID is that of the operation's audit record.
@@ -291,6 +302,7 @@ func (tx *Tx) batch(eventID string, outbox []store.Write) (store.Batch, error) {
 	for _, key := range tx.removals {
 		b.Writes = append(b.Writes, store.Write{Key: key, Delete: true})
 	}
+	b.Writes = append(b.Writes, tx.mends...)
 	b.Writes = append(b.Writes, outbox...)
 	for _, key := range slices.Sorted(maps.Keys(tx.reads)) {
 		b.Checks = append(b.Checks, store.Check{Key: key, Rev: tx.reads[key].rev})

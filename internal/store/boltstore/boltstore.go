@@ -48,6 +48,8 @@ const (
 type Options struct {
 	// Create makes a new, empty store if there is no file at the path. The directory must exist.
 	Create bool
+	// ReadOnly opens the file for reading only, and locks it against those that write: every Commit fails, and stops the engine.
+	ReadOnly bool
 
 	// failpoint, if set, is called around each write to disk; an error it returns counts as one of the disk. Tests set it.
 	failpoint func(stage) error
@@ -91,7 +93,7 @@ var _ store.Store = (*Store)(nil)
 // is not a store of keyturn's or of a newer version, store.ErrDamaged if it is incomplete or inconsistent. The time Open
 // takes does not depend on the number of keys; damage in a single page shows when that page is read.
 func Open(path string, opts Options) (*Store, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && opts.Create {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && opts.Create && !opts.ReadOnly {
 		if err := create(path); err != nil {
 			return nil, fmt.Errorf("store: creating %s: %w", path, err)
 		}
@@ -99,7 +101,7 @@ func Open(path string, opts Options) (*Store, error) {
 	if err := inspect(path); err != nil {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
-	db, file, err := openBolt(path, false)
+	db, file, err := openBolt(path, opts.ReadOnly)
 	if err != nil {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
