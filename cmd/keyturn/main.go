@@ -46,6 +46,6 @@ func newRootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newDevCommand(), newInitCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newAccountsCommand(), newKeysCommand(),
-		newCheckCommand(), newExplainCommand(), newWhoCanCommand(), newClockCommand(), newVersionCommand())
+		newCheckCommand(), newExplainCommand(), newWhoCanCommand(), newClockCommand(), newVerifyCommand(), newVersionCommand())
 	return root
 }

@@ -1453,6 +1453,18 @@ func (v *VerificationStatus) decode(d *decoder) {
 			decodeInt(d, &v.Unvouched)
 		case "Uncovered":
 			decodeInt(d, &v.Uncovered)
+		case "Revision":
+			decodeInt(d, &v.Revision)
+		case "Lines":
+			decodeInt(d, &v.Lines)
+		case "LogBytes":
+			decodeInt(d, &v.LogBytes)
+		case "Segments":
+			decodeInt(d, &v.Segments)
+		case "Nodes":
+			decodeStrs(d, &v.Nodes)
+		case "Counts":
+			decodeStructs(d, &v.Counts)
 		default:
 			d.skip()
 		}
@@ -1481,6 +1493,12 @@ func (v *VerificationStatus) AppendJSON(dst []byte) []byte {
 	dst = putInt(dst, `"Vouched":`, v.Vouched)
 	dst = putInt(dst, `"Unvouched":`, v.Unvouched)
 	dst = putInt(dst, `"Uncovered":`, v.Uncovered)
+	dst = putInt(dst, `"Revision":`, v.Revision)
+	dst = putInt(dst, `"Lines":`, v.Lines)
+	dst = putInt(dst, `"LogBytes":`, v.LogBytes)
+	dst = putInt(dst, `"Segments":`, v.Segments)
+	dst = putStrs(dst, `"Nodes":`, v.Nodes)
+	dst = putStructs(dst, `"Counts":`, v.Counts)
 	return closeObject(dst)
 }
 
@@ -1526,5 +1544,32 @@ func (v *VerificationFinding) AppendJSON(dst []byte) []byte {
 	dst = putStr(dst, `"Detail":`, v.Detail)
 	dst = putStr(dst, `"Remedy":`, v.Remedy)
 	dst = putBool(dst, `"Repairable":`, v.Repairable)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *VerificationCount) DecodeJSON(data []byte) error {
+	*v = VerificationCount{}
+	return decodeJSON(data, v)
+}
+
+func (v *VerificationCount) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Kind":
+			decodeStr(d, &v.Kind)
+		case "Count":
+			decodeInt(d, &v.Count)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *VerificationCount) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"Kind":`, v.Kind)
+	dst = putInt(dst, `"Count":`, v.Count)
 	return closeObject(dst)
 }

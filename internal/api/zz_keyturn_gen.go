@@ -483,6 +483,12 @@ type VerificationStatus struct {
 	Vouched         Opt[int64]
 	Unvouched       Opt[int64]
 	Uncovered       Opt[int64]
+	Revision        Opt[int64]
+	Lines           Opt[int64]
+	LogBytes        Opt[int64]
+	Segments        Opt[int64]
+	Nodes           []string
+	Counts          []VerificationCount
 }
 
 // VerificationFinding is a structure of the keyturn model.
@@ -514,6 +520,12 @@ func (VerificationStateType) Values() []VerificationStateType {
 		VerificationStateTypeComplete,
 		VerificationStateTypeFailed,
 	}
+}
+
+// VerificationCount is a structure of the keyturn model.
+type VerificationCount struct {
+	Kind  Opt[string]
+	Count Opt[int64]
 }
 
 // KeyturnOperations returns the operations of the keyturn model, sorted by name, in a slice of the caller's own.

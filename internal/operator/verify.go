@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -94,9 +95,13 @@ func verification(s verify.Status) *api.VerificationStatus {
 	}
 	if r := s.Report; r != nil {
 		v.FindingCount, v.Entries, v.Records, v.Keys = api.Some(r.Total()), api.Some(r.Entries), api.Some(r.Records), api.Some(r.Keys)
-		v.IndexesCompared = api.Some(r.Indexes)
+		v.IndexesCompared, v.Revision = api.Some(r.Indexes), api.Some(int64(r.Revision))
+		for _, kind := range slices.Sorted(maps.Keys(r.Counts)) {
+			v.Counts = append(v.Counts, api.VerificationCount{Kind: api.Some(string(kind)), Count: api.Some(r.Counts[kind])})
+		}
 		if h := r.History; h != nil {
 			v.FirstLine, v.LastLine, v.RestoredDates = api.Some(int64(h.First)), api.Some(int64(h.Last)), h.Restored
+			v.Lines, v.LogBytes, v.Segments, v.Nodes = api.Some(int64(h.Lines)), api.Some(h.Bytes), api.Some(int64(h.Segments)), h.Nodes
 			v.Vouched, v.Unvouched, v.Uncovered = api.Some(h.Vouched), api.Some(h.Unvouched), api.Some(h.Uncovered)
 		}
 	}
