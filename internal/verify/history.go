@@ -137,7 +137,11 @@ func (c *chain) end() error {
 	}
 	if c.fixed == nil {
 		// Nothing is known of it from before the snapshot, but that the first change after it found a state.
-		if len(c.later) == 0 || s.flags&unread != 0 || before(c.later[0]) == s.version {
+		if s.flags&unread != 0 { // nor of what made it
+			c.v.report.History.Unvouched++
+			return nil
+		}
+		if len(c.later) == 0 || before(c.later[0]) == s.version {
 			return c.v.events.add(reference{event: s.event, kind: byRecord, record: s.record}.tuple())
 		}
 	}
@@ -146,7 +150,7 @@ func (c *chain) end() error {
 		known = c.fixed
 	}
 	switch {
-	case known.flags&removed != 0 && s.version <= max(known.version, 1) || s.flags&unread != 0:
+	case s.flags&unread != 0, known.flags&removed != 0 && (known.flags&unread != 0 || s.version <= known.version):
 		c.v.suspectOne(c.record, RecordReturned, "line %s removed it", line(known.order))
 	case s.version < known.version:
 		c.v.suspectOne(c.record, RecordOld, "it has version %d, and line %s made %d of it", s.version, line(known.order), known.version)

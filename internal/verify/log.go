@@ -87,6 +87,9 @@ func (v *verifier) note(storeKey string, by *record.Provenance) error {
 	if v.Log == nil {
 		return nil
 	}
+	if by == nil && unlogged(storeKey) {
+		return nil
+	}
 	m := mention{record: v.hash.short(storeKey), order: storeOrder, flags: unread}
 	if by != nil {
 		if by.Event == "" {
@@ -133,7 +136,7 @@ func (v *verifier) readLog(ctx context.Context) error {
 	}
 	h.First, h.Last, h.Lines, h.Bytes, h.Segments, h.Nodes = survey.First, survey.Last, survey.Lines, survey.Bytes, survey.Segments, survey.Nodes
 	if h.Lines == 0 && len(v.outbox) == 0 && v.report.Records > 0 && v.mentioned() {
-		v.find(LogMissing, "", "")
+		v.find(LogMissing, "audit log", "")
 	}
 	for id, p := range v.outbox {
 		if p.from > h.Last+1 && p.from > 1 {
