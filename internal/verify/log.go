@@ -62,8 +62,8 @@ type reference struct {
 }
 
 const (
-	inLog   = iota // the line lists what it wrote
-	inLogly        // it lists nothing
+	inLog     = iota // the line lists what it wrote
+	inLogOnly        // it lists nothing
 	byRecord
 )
 
@@ -157,7 +157,7 @@ func (v *verifier) mentioned() bool { return len(v.mentions.chunk)+len(v.mention
 
 func (v *verifier) line(l audit.Line) error {
 	if id, ok := audit.FastChange(l.JSON); ok {
-		return v.event(v.hash.short(id), l.Seq, inLogly)
+		return v.taken(v.hash.short(id), l.Seq, nil)
 	}
 	change, err := audit.ParseChange(l.JSON)
 	if err != nil {
@@ -170,22 +170,26 @@ func (v *verifier) line(l audit.Line) error {
 			v.report.History.Restored = append(v.report.History.Restored, change.Time)
 		}
 	}
-	id := v.hash.short(change.EventID)
+	return v.taken(v.hash.short(change.EventID), l.Seq, change.Writes)
+}
+
+// taken takes in an event of the log, which may be one that is still on its way there.
+func (v *verifier) taken(id [16]byte, seq uint64, writes []audit.Write) error {
 	var flags byte
-	if l.Seq < v.Certain {
+	if seq < v.Certain {
 		flags = certain
 	}
 	if p := v.outbox[id]; p != nil {
 		flags = certain
-		if l.Seq < p.from {
-			v.find(OutboxTwice, p.at, "it is line %d, and the log already had %d lines when it was put here", l.Seq, p.from-1)
+		if seq < p.from {
+			v.find(OutboxTwice, p.at, "it is line %d, and the log already had %d lines when it was put here", seq, p.from-1)
 		}
 		p.logged = true
 	}
-	if change.Writes == nil {
-		return v.event(id, l.Seq, inLogly)
+	if writes == nil {
+		return v.event(id, seq, inLogOnly)
 	}
-	return v.wrote(id, l.Seq, flags, change.Writes)
+	return v.wrote(id, seq, flags, writes)
 }
 
 func (v *verifier) event(id [16]byte, order uint64, kind byte) error {
