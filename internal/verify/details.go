@@ -133,7 +133,7 @@ func (v *verifier) name(storeKey string) {
 // nameRemoved finds the names of those that the store does not have, in the log.
 func (v *verifier) nameRemoved(ctx context.Context) error {
 	for _, p := range v.outbox {
-		for _, w := range p.writes {
+		for _, w := range p.change.Writes {
 			v.name(w.Record)
 		}
 	}

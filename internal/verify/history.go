@@ -73,7 +73,7 @@ func (c *chain) next(m mention) error {
 		c.stored = &m
 		return nil
 	}
-	for c.marker < len(c.v.markers) && c.v.markers[c.marker] < m.order {
+	for c.marker < len(c.v.markers) && c.v.markers[c.marker] <= m.order {
 		c.forget()
 	}
 	c.follows(m)
@@ -212,11 +212,13 @@ func (v *verifier) compareEvents(ctx context.Context) error {
 				v.find(EventTwice, "line "+line(r.order), "it is in line %s, too", line(first))
 			}
 			lists = lists || r.kind == inLog
+		case len(v.markers) > 0: // restored, and not changed since
+			h.Uncovered++
 		case lines > 0 && !lists:
 			h.Unvouched++
 		case lines > 0:
 			v.suspectOne(r.record, RecordUnlogged, "line %s, which it names, did not write it", line(first))
-		case h.First > 1 || len(v.markers) > 0:
+		case h.First > 1:
 			h.Uncovered++
 		case h.Lines == 0 && len(v.outbox) == 0:
 			// Told as a whole: the log is missing.

@@ -1,9 +1,11 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/audit"
@@ -138,18 +140,43 @@ func (v *verifier) readLog(ctx context.Context) error {
 	if h.Lines == 0 && len(v.outbox) == 0 && v.report.Records > 0 && v.mentioned() {
 		v.find(LogMissing, "audit log", "")
 	}
-	for id, p := range v.outbox {
-		if p.from > h.Last+1 && p.from > 1 {
-			v.find(OutboxAhead, p.at, "the log ended before number %d, and now before %d", p.from, h.Last+1)
+	return v.takePending()
+}
+
+// takePending takes in what is still on its way to the log.
+func (v *verifier) takePending() error {
+	list := make([][16]byte, 0, len(v.outbox))
+	for id := range v.outbox {
+		list = append(list, id)
+	}
+	slices.SortFunc(list, func(a, b [16]byte) int { return cmp.Compare(v.outbox[a].order, v.outbox[b].order) })
+	for _, id := range list {
+		if p := v.outbox[id]; !p.logged {
+			v.restored(p.change, pendingOrder+p.order)
+			if err := v.wrote(id, pendingOrder+p.order, certain, p.change.Writes); err != nil {
+				return err
+			}
 		}
-		if p.logged {
-			continue
-		}
-		if err := v.wrote(id, pendingOrder+p.order, certain, p.writes); err != nil {
-			return err
+	}
+	last := v.report.History.Last
+	for _, id := range list {
+		// A restored store goes on with a log of its own.
+		if p := v.outbox[id]; p.from > last+1 && len(v.markers) == 0 {
+			v.find(OutboxAhead, p.at, "the log ended before number %d, and now before %d", p.from, last+1)
 		}
 	}
 	return nil
+}
+
+// restored notes that the store was restored from a backup: what the log says before that is not what the store has.
+func (v *verifier) restored(c audit.Change, order uint64) {
+	if c.Source != "keyturn" || c.Name != RestoreEvent {
+		return
+	}
+	v.markers = append(v.markers, order)
+	if h := v.report.History; len(h.Restored) < 100 {
+		h.Restored = append(h.Restored, c.Time)
+	}
 }
 
 // mentioned tells whether the store has records that a log should know.
@@ -164,12 +191,7 @@ func (v *verifier) line(l audit.Line) error {
 		v.find(LogLine, fmt.Sprintf("line %d", l.Seq), "it is no record of an event")
 		return nil
 	}
-	if change.Source == "keyturn" && change.Name == RestoreEvent {
-		v.markers = append(v.markers, l.Seq)
-		if len(v.report.History.Restored) < 100 {
-			v.report.History.Restored = append(v.report.History.Restored, change.Time)
-		}
-	}
+	v.restored(change, l.Seq)
 	return v.taken(v.hash.short(change.EventID), l.Seq, change.Writes)
 }
 

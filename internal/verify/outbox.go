@@ -16,7 +16,7 @@ type pending struct {
 	order  uint64 // among them
 	from   uint64 // the log's next number when it was committed
 	logged bool   // the log has it, too: a crash came before it was removed
-	writes []audit.Write
+	change audit.Change
 }
 
 // maxPending bounds how many are kept in mind. Changes wait when there are 20,000.
@@ -52,7 +52,7 @@ func (v *verifier) readOutbox(ctx context.Context) error {
 		case len(v.outbox) >= maxPending:
 			v.find(OutboxMalformed, e.Key, "there are more than %d", maxPending)
 		default:
-			v.outbox[id] = &pending{at: e.Key, order: uint64(len(v.outbox)), from: binary.BigEndian.Uint64(value), writes: change.Writes}
+			v.outbox[id] = &pending{at: e.Key, order: uint64(len(v.outbox)), from: binary.BigEndian.Uint64(value), change: change}
 		}
 		return nil
 	})
