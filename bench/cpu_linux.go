@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
-	"syscall"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,11 +20,18 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// peakMemory is the most that a process that has ended had in memory at once, in bytes: see getrusage(2).
-func peakMemory(p *os.ProcessState) (int64, bool) {
-	usage, ok := p.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 0, false
+// peakMemory is the most that a process has had in memory at once, in bytes: see proc_pid_status(5). What getrusage(2) tells of a child begins
+// with its parent's.
+func peakMemory(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
 	}
-	return usage.Maxrss << 10, true
+	for line := range strings.Lines(string(text)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); err == nil {
+			return kib << 10
+		}
+	}
+	return 0
 }

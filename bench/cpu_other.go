@@ -7,4 +7,5 @@ import "time"
 // cpuTime is not known here; the columns that need it show 0.
 func cpuTime(int) (time.Duration, error) { return 0, nil }
 
-func peakMemory(*os.ProcessState) (int64, bool) { return 0, false }
+// peakMemory is not known here.
+func peakMemory(int) int64 { return 0 }

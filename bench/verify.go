@@ -57,7 +57,8 @@ func verifyOne(ctx context.Context, o options, n int, out io.Writer) error {
 	cmd := exec.CommandContext(ctx, o.keyturn, "verify", "--data-dir", dir, "--scratch", scratch, "--output", "json")
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	begin = time.Now()
-	if err := cmd.Run(); err != nil {
+	peak, err := runWatched(cmd)
+	if err != nil {
 		return fmt.Errorf("keyturn verify: %w\n%s%.2000s", err, &stderr, &stdout)
 	}
 	took := time.Since(begin)
@@ -75,11 +76,29 @@ func verifyOne(ctx context.Context, o options, n int, out io.Writer) error {
 	if report.Keys != int64(n) || report.History.Vouched < 2*int64(n) {
 		return fmt.Errorf("not everything was looked at: %+v", report)
 	}
-	peak := "?"
-	if bytes, ok := peakMemory(cmd.ProcessState); ok {
-		peak = fmt.Sprintf("%d MiB", bytes>>20)
-	}
-	fmt.Fprintf(out, "%-12s %10d %10d %7.1f s %12.1f %10s %7.1f s\n", thousands(n), report.Entries, report.History.Lines, took.Seconds(),
-		float64(took.Microseconds())/float64(n), peak, made.Seconds())
+	fmt.Fprintf(out, "%-12s %10d %10d %7.1f s %12.1f %6d MiB %7.1f s\n", thousands(n), report.Entries, report.History.Lines, took.Seconds(),
+		float64(took.Microseconds())/float64(n), peak>>20, made.Seconds())
 	return os.RemoveAll(dir)
+}
+
+// watchEvery is how often the memory of a process is looked at. It only ever tells the most so far, so little is missed.
+const watchEvery = 20 * time.Millisecond
+
+// runWatched runs a command and returns the most that it had in memory.
+func runWatched(cmd *exec.Cmd) (peak int64, err error) {
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return peak, err
+		case <-ticker.C:
+			peak = max(peak, peakMemory(cmd.Process.Pid))
+		}
+	}
 }

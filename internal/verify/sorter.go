@@ -18,8 +18,8 @@ const tupleSize = 48
 // tuple is fixed bytes that sort bytewise. It holds hashes of names and numbers: nothing secret reaches the disk.
 type tuple [tupleSize]byte
 
-// sorterChunk is how many tuples are kept in memory before they go to a file: 24 MiB.
-const sorterChunk = 512 << 10
+// sorterChunk is how many tuples are kept in memory before they go to a file: 6 MiB.
+const sorterChunk = 128 << 10
 
 // sorterFan is how many files are merged at once at most, each through a small buffer.
 const sorterFan = 256
