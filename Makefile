@@ -8,9 +8,9 @@ export CGO_ENABLED = 0
 ROUNDS  ?= 200
 
 # Packages whose tests run under the race detector: those where goroutines share something.
-RACE = ./internal/store/... ./internal/audit ./internal/seal ./internal/sigv4 ./internal/service ./internal/identity ./internal/iam ./internal/sts ./internal/accounts ./internal/operator ./internal/verify/... ./internal/oidc/... ./internal/kms ./internal/schedule ./internal/wire ./internal/hsm/... ./internal/xks ./internal/egress ./internal/check/... ./cmd/keyturn
+RACE = ./internal/clock ./internal/store/... ./internal/audit ./internal/seal/... ./internal/unseal ./internal/sigv4 ./internal/service ./internal/identity ./internal/iam ./internal/sts ./internal/accounts ./internal/operator ./internal/verify/... ./internal/oidc/... ./internal/kms ./internal/schedule ./internal/wire ./internal/hsm/... ./internal/xks ./internal/egress ./internal/check/... ./cmd/keyturn
 
-.PHONY: build hsm test fips race race-full crash fuzz fuzz-full conformance conformance-full lint cross bench bench-full generate
+.PHONY: build hsm test fips race race-full crash fuzz fuzz-full conformance conformance-full lint cross deploy bench bench-full generate
 
 build:
 	$(GO) build -o keyturn ./cmd/keyturn
@@ -57,6 +57,10 @@ lint:
 
 cross:
 	./scripts/cross
+
+# The systemd unit and the Containerfile.
+deploy:
+	./scripts/deploy
 
 bench:
 	$(GO) run ./bench

@@ -74,6 +74,9 @@ type appConfig struct {
 	Quotas      *throttle.Limiter // nil: everybody may call as often as they like
 	Log         *slog.Logger
 	Now         func() time.Time // real time
+	Believed    clock.Limits     // how far the clock may jump; keyturn dev believes its own always
+	// Security is given the security log before Provider is called. Nil: nobody wants it.
+	Security func(*audit.SecurityLog)
 
 	Regions regions
 	// Credentials are access keys beside those in the store, asked for once the data directory is locked. Nil: none.
@@ -104,6 +107,7 @@ type app struct {
 	accounts *accounts.Accounts
 	operator *operator.Operator
 	runner   *schedule.Runner
+	believed func() time.Time // real time, but not what a clock tells that has jumped
 	checks   *serverChecks
 	log      *slog.Logger
 	closers  []func() error // in the order of opening
@@ -144,6 +148,10 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if created && len(configured) == 0 && !c.Trust && !c.Init {
 		return nil, errNoAccessKey
 	}
+	security, err := a.openSecurity(c)
+	if err != nil {
+		return nil, err
+	}
 	provider, err := c.Provider(created)
 	if err != nil {
 		return nil, err
@@ -153,13 +161,19 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		return nil, err
 	}
 	node := sealed.Keyring().Deployment()[:8]
-	sink, security, err := a.openAudit(c, node)
+	sink, err := a.openAudit(c, node)
 	if err != nil {
 		return nil, err
 	}
-	var clk clock.Clock = clock.System{}
+	var clk clock.Clock
 	var shifted *clock.Shifted
-	if c.Dev {
+	var guard *clock.Guard
+	if !c.Dev {
+		if guard, err = schedule.OpenGuard(ctx, sealed, c.Now, clock.Elapsed, c.Believed); err != nil {
+			return nil, err
+		}
+		clk = guard
+	} else {
 		offset, err := schedule.LoadOffset(ctx, sealed)
 		if err != nil {
 			return nil, err
@@ -216,6 +230,11 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		}
 	}
 	a.accounts = accounts.New(accounts.Config{Directory: directory, Management: c.management()})
+	a.believed = c.Now
+	if guard != nil {
+		a.runner.Guard(guard, a.accounts.DeploymentTarget)
+		a.believed = guard.Believed
+	}
 	if err := a.openOperator(ctx, c, sealed, sink, migrated); err != nil {
 		return nil, err
 	}
@@ -372,21 +391,32 @@ func noAuditLog(dataDir string) error {
 	return nil
 }
 
-func (a *app) openAudit(c appConfig, node string) (audit.Sink, *audit.SecurityLog, error) {
+func (a *app) openAudit(c appConfig, node string) (audit.Sink, error) {
 	if c.DataDir == "" {
-		return audit.NewMemory(memoryAuditLines), nil, nil
+		return audit.NewMemory(memoryAuditLines), nil
 	}
 	log, err := audit.Open(filepath.Join(c.DataDir, auditDir), audit.Options{NodeID: node, Now: c.Now, Logger: c.Log})
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening the audit log: %w", err)
+		return nil, fmt.Errorf("opening the audit log: %w", err)
 	}
 	a.closers = append(a.closers, log.Close)
+	return log, nil
+}
+
+// openSecurity opens the security log, which there is before the store is unsealed.
+func (a *app) openSecurity(c appConfig) (*audit.SecurityLog, error) {
+	if c.DataDir == "" {
+		return nil, nil
+	}
 	security, err := audit.OpenSecurity(filepath.Join(c.DataDir, securityFile), audit.SecurityOptions{Now: c.Now})
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening the security log: %w", err)
+		return nil, fmt.Errorf("opening the security log: %w", err)
 	}
 	a.closers = append(a.closers, security.Close)
-	return log, security, nil
+	if c.Security != nil {
+		c.Security(security)
+	}
+	return security, nil
 }
 
 // jsonTargets names operations as X-Amz-Target does.
@@ -419,6 +449,11 @@ func (a *app) close() error {
 
 // serve serves until ctx ends, then lets running requests finish.
 func (a *app) serve(ctx context.Context, l net.Listener, srv *http.Server) error {
+	return a.run(ctx, listenOn(ctx, l, srv))
+}
+
+// run does what an opened keyturn does while it is served, until ctx ends or serving does; then lets running requests finish and closes.
+func (a *app) run(ctx context.Context, s *serving) error {
 	runCtx, stopRunner := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { a.runner.Run(runCtx) })
@@ -426,35 +461,53 @@ func (a *app) serve(ctx context.Context, l net.Listener, srv *http.Server) error
 	if a.checks != nil {
 		background.Go(func() { a.checks.run(runCtx) })
 	}
-	served := make(chan error, 1)
-	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	err := s.wait(ctx, a.log)
+	stopRunner()
+	background.Wait()
+	return errors.Join(err, a.close())
+}
+
+// serving is a listener that is being served.
+type serving struct {
+	srv   *http.Server
+	ended chan error // one error, once
+	stop  func()     // ends the context of every request
+}
+
+// listenOn begins to serve. What becomes of ctx does not matter: wait has to be called.
+func listenOn(ctx context.Context, l net.Listener, srv *http.Server) *serving {
+	serveCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s := &serving{srv: srv, ended: make(chan error, 1), stop: stop}
 	srv.BaseContext = func(net.Listener) context.Context { return serveCtx }
 	go func() {
 		if srv.TLSConfig != nil {
-			served <- srv.ServeTLS(l, "", "")
+			s.ended <- srv.ServeTLS(l, "", "")
 		} else {
-			served <- srv.Serve(l)
+			s.ended <- srv.Serve(l)
 		}
 	}()
+	return s
+}
+
+// wait returns once serving has ended, or ctx has and running requests have finished.
+func (s *serving) wait(ctx context.Context, log *slog.Logger) error {
 	var err error
 	select {
-	case err = <-served:
+	case err = <-s.ended:
 	case <-ctx.Done():
-		a.log.Info("draining")
+		log.Info("draining")
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		err = srv.Shutdown(drain)
+		err = s.srv.Shutdown(drain)
 		cancel()
 		if err != nil { // somebody is not done: cancel what still runs
-			err = errors.Join(err, srv.Close())
+			err = errors.Join(err, s.srv.Close())
 		}
 	}
-	stopServing()
-	stopRunner()
-	background.Wait()
+	s.stop()
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
-	return errors.Join(err, a.close())
+	return err
 }
 
 // isLoopback tells whether a listen address can be reached from this machine only.

@@ -15,32 +15,16 @@ import (
 // newClockCommand returns the commands on the service's clock, which is keyturn's own API.
 func newClockCommand() *cobra.Command {
 	flags := new(clientFlags)
+	show := func(cmd *cobra.Command, _ []string) error { return showClock(cmd, flags) }
 	cmd := &cobra.Command{
 		Use:   "clock",
-		Short: "Show the service's clock, or turn it forward in keyturn dev",
-		Long: `Show the service's clock, or turn it forward in keyturn dev.
+		Short: "Show the service's clock, accept it after a jump, or turn it forward in keyturn dev",
+		Long: `Show the service's clock, accept it after a jump, or turn it forward in keyturn dev.
 
 Without an endpoint in --endpoint or the AWS environment it is that of keyturn dev:
 ` + devEndpoint,
-		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := flags.connect(cmd.Context(), devEndpoint)
-			if err != nil {
-				return err
-			}
-			var resp api.GetClockResponse
-			if err := c.call(cmd.Context(), "Keyturn.GetClock", &api.GetClockRequest{}, &resp); err != nil {
-				return explainClock(c, err)
-			}
-			if flags.output == jsonOutput {
-				return writeWireJSON(cmd.OutOrStdout(), &resp)
-			}
-			return writeFields(cmd.OutOrStdout(), [][2]string{
-				{"now", wireTime(resp.Now)},
-				{"offset", formatDuration(boundedSeconds(resp.OffsetSeconds.V))},
-				{"adjustable", yesNo(resp.Adjustable.V)},
-			})
-		},
+		Args:          noSuchCommand,
+		RunE:          show,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 
@@ -48,8 +32,89 @@ Without an endpoint in --endpoint or the AWS environment it is that of keyturn d
 	}
 	cmd.SetFlagErrorFunc(flagError)
 	flags.register(cmd.PersistentFlags())
-	cmd.AddCommand(newClockAdvanceCommand(flags))
+	cmd.AddCommand(&cobra.Command{Use: "show", Short: "Show the clock, and whether the server believes it", Args: noArgs, RunE: show},
+		newClockAcceptCommand(flags), newClockAdvanceCommand(flags))
 	return cmd
+}
+
+func showClock(cmd *cobra.Command, flags *clientFlags) error {
+	c, err := flags.connect(cmd.Context(), devEndpoint)
+	if err != nil {
+		return err
+	}
+	var resp api.GetClockResponse
+	if err := c.call(cmd.Context(), "Keyturn.GetClock", &api.GetClockRequest{}, &resp); err != nil {
+		return explainClock(c, err)
+	}
+	if flags.output == jsonOutput {
+		return writeWireJSON(cmd.OutOrStdout(), &resp)
+	}
+	fields := [][2]string{
+		{"now", wireTime(resp.Now)},
+		{"offset", formatDuration(boundedSeconds(resp.OffsetSeconds.V))},
+		{"adjustable", yesNo(resp.Adjustable.V)},
+	}
+	if resp.Standing.Set {
+		fields = append(fields, [2]string{"machine", wireTime(resp.MachineTime)}, [2]string{"high-water mark", wireTime(resp.HighWaterMark)},
+			[2]string{"believed", believed(&resp)})
+	}
+	return writeFields(cmd.OutOrStdout(), fields)
+}
+
+// believed says what the server thinks of its clock.
+func believed(resp *api.GetClockResponse) string {
+	switch resp.Standing.V {
+	case api.ClockStandingTypeTrusted:
+		return "yes"
+	case api.ClockStandingTypeAhead:
+		return "no: it jumped forwards. Deletions, expiry and rotations are suspended since " + wireTime(resp.SuspendedSince)
+	case api.ClockStandingTypeBehind:
+		return "no: it is before the high-water mark. Nothing becomes due until it has caught up"
+	}
+	return printable(string(resp.Standing.V))
+}
+
+func newClockAcceptCommand(flags *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "accept DATE",
+		Short: "Tell a server that its clock is right, after a jump that it does not believe",
+		Long: `Tell a server that its clock is right, after a jump that it does not believe: what is overdue by it happens then, deletions
+of keys included. Only the account that manages the deployment can do it.
+
+DATE is what the time is, to the day (2026-11-28) or exactly (2026-11-28T14:00:00Z), from another clock than the server's. If
+the server's is not within a day of it, nothing happens.`,
+		Example: "  keyturn clock accept 2026-11-28",
+		Args:    oneArg("the date"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			date, err := parseDate(args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			c, err := flags.connect(cmd.Context(), devEndpoint)
+			if err != nil {
+				return err
+			}
+			var resp api.AcceptClockResponse
+			if err := c.call(cmd.Context(), "Keyturn.AcceptClock", &api.AcceptClockRequest{Date: api.Some(date)}, &resp); err != nil {
+				return explainAccept(c, err)
+			}
+			if flags.output == jsonOutput {
+				return writeWireJSON(cmd.OutOrStdout(), &resp)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "accepted: it is %s, after %s\n", wireTime(resp.Now), wireTime(resp.HighWaterMark))
+			return err
+		},
+	}
+}
+
+func explainAccept(c *connection, err error) error {
+	switch api.ErrorCode(errorCode(err)) {
+	case api.ValidationException:
+		return withHint(c.explain(err), "set the clock of the server's machine; keyturn clock show says what it tells")
+	case api.UnsupportedOperationException:
+		return withHint(c.explain(err), "a clock is accepted on a server only")
+	}
+	return explainClock(c, err)
 }
 
 func newClockAdvanceCommand(flags *clientFlags) *cobra.Command {

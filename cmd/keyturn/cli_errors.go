@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/unseal"
 )
 
 // usageError is a command line that cannot be understood: the exit status is 2.
@@ -169,6 +170,8 @@ func codeHint(code api.ErrorCode) string {
 		return "the credentials are good, but no policy allows this: ask for the permission that the message names"
 	case api.UnknownOperationException:
 		return "the endpoint does not offer this operation: is it the one you meant?"
+	case unseal.CodeSealed:
+		return "the server may be sealed, ask with: keyturn unseal --status"
 	case api.ThrottlingException:
 		return "the service asks to wait: try again in a moment"
 	}

@@ -179,11 +179,11 @@ func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request
 			if created {
 				return nil, errNotInitialized
 			}
-			return c.Seal.Previous.open("seal.previous")
+			return c.Seal.Previous.ask("seal.previous", false)
 		}
 	}
 	a, err := openApp(cmd.Context(), appConfig{
-		DataDir: c.DataDir, Provider: provider, Migrate: migrateTo(f.config, c.DataDir), Management: c.ManagementAccount, Log: log, Now: time.Now,
+		DataDir: c.DataDir, Provider: provider, Migrate: migrateTo(f.config, c.DataDir, ""), Management: c.ManagementAccount, Log: log, Now: time.Now,
 		KMS: kms.Config{HasRegion: regions.has}, Regions: regions, Init: true,
 		Credentials: func() (map[string]identity.Configured, error) { return nil, nil },
 	})
@@ -204,15 +204,20 @@ func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request
 	return fmt.Errorf("no operation %s", operation)
 }
 
-// migrateTo returns the provider that the configuration file names now, for the data directory in use.
-func migrateTo(config, dataDir string) func(context.Context) (seal.Provider, error) {
-	return func(context.Context) (seal.Provider, error) {
+// migrateTo returns the provider that the configuration file names now, for the data directory in use. process is that of a running server, see
+// awskms.Config.Process, and "" for a command that a person runs.
+func migrateTo(config, dataDir, process string) func(context.Context) (seal.Provider, error) {
+	return func(ctx context.Context) (seal.Provider, error) {
 		c, err := loadConfig(config)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if c.DataDir != dataDir {
+		case c.DataDir != dataDir:
 			return nil, fmt.Errorf("configuration %s: data_dir has changed; restart the server for that", config)
+		case process != "" && c.Seal.KMS != nil:
+			return c.Seal.open(ctx, "seal", true, process)
+		case process != "" && c.Seal.Passphrase != nil && c.Seal.Passphrase.Prompt:
+			return nil, errors.New("a new passphrase is typed where the server stands still: stop it, and run keyturn seal migrate --config")
 		}
 		return c.makeSeal(true)
 	}

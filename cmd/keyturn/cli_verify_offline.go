@@ -36,7 +36,11 @@ func (f *verifyFlags) offlineDir() (*offlineDir, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &offlineDir{dir: c.DataDir, provider: func() (seal.Provider, error) { return c.provider(false) }, previous: c.previous(), config: c}, nil
+		d := &offlineDir{dir: c.DataDir, provider: func() (seal.Provider, error) { return c.provider(false) }, config: c}
+		if c.Seal.Previous != nil {
+			d.previous = func() (seal.Provider, error) { return c.Seal.Previous.ask("seal.previous", false) }
+		}
+		return d, nil
 	}
 	d := &offlineDir{dir: f.dataDir, dev: true}
 	key := filepath.Join(f.dataDir, sealKeyFile) // only keyturn dev keeps it there

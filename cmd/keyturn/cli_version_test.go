@@ -11,7 +11,7 @@ import (
 
 func TestVersion(t *testing.T) {
 	out, err := execute(t, newVersionCommand())
-	if err != nil || !strings.HasPrefix(out, "keyturn ") || !strings.Contains(out, "\ndata format  1\n") {
+	if err != nil || !strings.HasPrefix(out, "keyturn ") || !strings.Contains(out, "\ndata format  2\n") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	out, err = execute(t, newVersionCommand(), "--output", "json")

@@ -16,7 +16,6 @@ import (
 	"github.com/keyturn/keyturn/internal/authz"
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/policy"
-	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
@@ -37,22 +36,12 @@ type serverConfig struct {
 	WebIdentity       *webIdentityConfig `yaml:"web_identity"`
 	Check             *checkConfig       `yaml:"check"`
 	Quotas            *quotasConfig      `yaml:"quotas"`
+	Clock             *clockConfig       `yaml:"clock"`
 }
 
 type tlsConfig struct {
 	Certificate string `yaml:"certificate"` // PEM, the chain with the leaf first
 	Key         string `yaml:"key"`
-}
-
-// sealConfig says what seals the root key. With previous, a store that is still sealed by that is migrated at the start.
-type sealConfig struct {
-	sealProvider `yaml:",inline"`
-	Previous     *sealProvider `yaml:"previous"`
-}
-
-type sealProvider struct {
-	KeyFile    string     `yaml:"key_file"`
-	Passphrase *secretRef `yaml:"passphrase"`
 }
 
 // secretRef says where a secret is; the configuration itself never holds one.
@@ -202,11 +191,11 @@ func (c *serverConfig) check() error {
 	case c.ManagementAccount != "" && !service.IsAccountID(c.ManagementAccount):
 		return fmt.Errorf("management_account %q is not 12 digits (write it in quotes)", c.ManagementAccount)
 	}
-	if err := c.Seal.check("seal", c.DataDir); err != nil {
+	if err := c.Seal.check("seal", c.DataDir, c.Listen); err != nil {
 		return err
 	}
 	if c.Seal.Previous != nil {
-		if err := c.Seal.Previous.check("seal.previous", c.DataDir); err != nil {
+		if err := c.Seal.Previous.check("seal.previous", c.DataDir, c.Listen); err != nil {
 			return err
 		}
 	}
@@ -255,49 +244,6 @@ func (r secretRef) read() (string, error) {
 		return "", errors.New("the secret is empty")
 	}
 	return s, nil
-}
-
-// provider returns the seal provider that is configured.
-func (c *serverConfig) provider(bool) (seal.Provider, error) { return c.Seal.open("seal") }
-
-// previous returns the one before, nil if there is none.
-func (c *serverConfig) previous() func() (seal.Provider, error) {
-	if c.Seal.Previous == nil {
-		return nil
-	}
-	return func() (seal.Provider, error) { return c.Seal.Previous.open("seal.previous") }
-}
-
-func (p *sealProvider) relative(dir string) {
-	p.KeyFile = relativeTo(dir, p.KeyFile)
-	if p.Passphrase != nil {
-		p.Passphrase.File = relativeTo(dir, p.Passphrase.File)
-	}
-}
-
-// check refuses what says too little, or has a secret in the data directory. name is where it stands.
-func (p *sealProvider) check(name, dataDir string) error {
-	switch {
-	case (p.KeyFile == "") == (p.Passphrase == nil):
-		return fmt.Errorf("%s needs either key_file or passphrase", name)
-	case p.KeyFile != "" && within(dataDir, p.KeyFile):
-		return fmt.Errorf("%s.key_file must not be in data_dir: whoever gets one would have both", name)
-	case p.Passphrase != nil && p.Passphrase.File != "" && within(dataDir, p.Passphrase.File):
-		return fmt.Errorf("%s.passphrase.file must not be in data_dir: whoever gets one would have both", name)
-	}
-	return nil
-}
-
-// open returns the provider.
-func (p *sealProvider) open(name string) (seal.Provider, error) {
-	if p.KeyFile != "" {
-		return seal.OpenKeyFile(p.KeyFile)
-	}
-	passphrase, err := p.Passphrase.read()
-	if err != nil {
-		return nil, fmt.Errorf("%s.passphrase: %w", name, err)
-	}
-	return seal.NewPassphrase(passphrase)
 }
 
 // credentials returns the configured access keys.

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/seal/awskms"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -21,7 +22,11 @@ func hintFor(err error) string {
 	case errors.Is(err, seal.ErrNoKey):
 		return "without the file that sealed it a store cannot be opened: put it back; for a new server make one with: keyturn seal generate FILE"
 	case errors.Is(err, seal.ErrWrongKey):
-		return "use the key file or passphrase that the store was made with; nothing was changed"
+		return "use the key file, passphrase, shares or KMS key that the store was sealed with; nothing was changed"
+	case errors.Is(err, seal.ErrUnavailable):
+		return "see whether the KMS can be reached, and lets these credentials encrypt and decrypt with the key; nothing was changed"
+	case errors.Is(err, awskms.ErrOwnSeal):
+		return "use a key of another KMS; nothing was changed"
 	case errors.Is(err, seal.ErrFormat), errors.Is(err, store.ErrFormat):
 		return "use the keyturn that made the data directory, or another data directory; nothing was changed"
 	case errors.Is(err, store.ErrLocked):

@@ -21,6 +21,7 @@ import (
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/seal/shamir"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
@@ -31,6 +32,7 @@ type initFlags struct {
 	newRootKey bool
 	replace    string
 	key        rootKeyFlags
+	shares     shareKeeper
 	output     outputFormat
 }
 
@@ -60,6 +62,7 @@ The server must not run meanwhile.`,
 	fl.BoolVar(&f.newRootKey, "new-root-key", false, "make another access key for the root user of an account that is there")
 	fl.StringVar(&f.replace, "replace", "", "with --new-root-key: delete the access key of this `ID` with the same change")
 	f.key.register(fl)
+	fl.StringVar(&f.shares.dir, "shares-dir", "", "with seal.shamir: `FOLDER` to write the shares to, a new file each (mode 0600), instead of printing them")
 	addOutputFlag(fl, &f.output)
 	return cmd
 }
@@ -75,6 +78,8 @@ func (f *initFlags) check(named bool) error {
 		return usagef("--name does not go with --new-root-key: the account has one")
 	case !f.newRootKey && f.replace != "":
 		return usagef("--replace is for --new-root-key")
+	case f.newRootKey && f.shares.dir != "":
+		return usagef("--shares-dir does not go with --new-root-key: the store is sealed already")
 	}
 	if err := f.request().Validate(); err != nil {
 		return usagef("--name: it has 1 to 50 characters of ASCII")
@@ -90,7 +95,7 @@ func (f *initFlags) request() *api.CreateAccountRequest {
 	return q
 }
 
-func runInit(cmd *cobra.Command, f initFlags) error {
+func runInit(cmd *cobra.Command, f initFlags) (finished error) {
 	if err := f.check(cmd.Flags().Changed("name")); err != nil {
 		return err
 	}
@@ -106,13 +111,29 @@ func runInit(cmd *cobra.Command, f initFlags) error {
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", f.config, err)
 	}
+	if err := c.checkShares(f.shares.dir); err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hardenProcess(log)
 	file, err := f.key.reserve()
 	if err != nil {
 		return err
 	}
-	provider := c.makeSeal
+	// Whatever fails from here on: if there is a store, its shares are told.
+	defer func() {
+		if c.Seal.Shamir != nil {
+			_, err := io.WriteString(cmd.OutOrStdout(), f.shares.text(c.Seal.Shamir.Threshold))
+			finished = errors.Join(finished, err)
+		}
+	}()
+	provider := func(created bool) (seal.Provider, error) {
+		p, err := c.makeSeal(created)
+		if err != nil {
+			return nil, err
+		}
+		return f.shares.wrap(p), nil
+	}
 	if f.newRootKey {
 		provider = c.existing
 	}
@@ -242,6 +263,12 @@ func (c *serverConfig) existing(created bool) (seal.Provider, error) {
 
 // makeSeal is the provider of a store that may be new: then so may be the key file.
 func (c *serverConfig) makeSeal(created bool) (seal.Provider, error) {
+	switch {
+	case created && c.Seal.Shamir != nil:
+		return shamir.New(c.Seal.Shamir.Shares, c.Seal.Shamir.Threshold)
+	case created && c.Seal.Passphrase != nil && c.Seal.Passphrase.Prompt:
+		return new(typing), nil
+	}
 	path := c.Seal.KeyFile
 	if path == "" || !created {
 		return c.provider(created)
@@ -255,6 +282,19 @@ func (c *serverConfig) makeSeal(created bool) (seal.Provider, error) {
 		}
 	}
 	return c.provider(created)
+}
+
+// checkShares refuses a folder for shares that there are not, or that is with the data.
+func (c *serverConfig) checkShares(dir string) error {
+	switch {
+	case dir == "":
+		return nil
+	case c.Seal.Shamir == nil:
+		return usagef("--shares-dir is for a configuration with seal.shamir")
+	case within(c.DataDir, filepath.Join(dir, "share-1")) || within(c.DataDir, dir):
+		return usagef("--shares-dir must not be in data_dir: whoever gets one would have both")
+	}
+	return nil
 }
 
 // checkSealPlace refuses a folder in which everybody could put another file in the key file's place.
@@ -271,9 +311,15 @@ func checkSealPlace(dir string) error {
 
 func (f *initFlags) print(w io.Writer, c *serverConfig, file *keyFile, made *madeRootKey) error {
 	if f.output == jsonOutput {
-		return writeJSON(w, file.made(made.key, made.name))
+		m := file.made(made.key, made.name)
+		m.Shares, m.ShareFiles = f.shares.lines, f.shares.files
+		f.shares.lines, f.shares.files = nil, nil
+		return writeJSON(w, m)
 	}
 	var b strings.Builder
+	if c.Seal.Shamir != nil {
+		b.WriteString(f.shares.text(c.Seal.Shamir.Threshold))
+	}
 	if f.newRootKey {
 		fmt.Fprintf(&b, "The root user of account %s has a new access key, %s.\n", made.key.account, made.key.id)
 		for _, id := range made.others {

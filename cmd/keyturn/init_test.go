@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -297,11 +298,12 @@ func TestServerDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(doc), 2)
-	if len(blocks) < 2 || !strings.HasPrefix(blocks[1][1], "accounts:") {
-		t.Fatal("the configuration, and then that of accounts, are not at the beginning")
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(doc), -1)
+	i := slices.IndexFunc(blocks, func(b []string) bool { return strings.HasPrefix(b[1], "accounts:") })
+	if i < 1 {
+		t.Fatal("the configuration, and then that of accounts, are not there")
 	}
-	for name, yaml := range map[string]string{"without accounts": blocks[0][1], "with accounts": blocks[0][1] + blocks[1][1]} {
+	for name, yaml := range map[string]string{"without accounts": blocks[0][1], "with accounts": blocks[0][1] + blocks[i][1]} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			writeCertificate(t, dir, "server")

@@ -24,6 +24,10 @@ func (c *appConfig) unseal(ctx context.Context, raw store.Store, p seal.Provider
 	if c.Previous == nil || !errors.Is(err, seal.ErrWrongKey) {
 		return sealed, false, err
 	}
+	if _, ok := p.(seal.Attended); ok {
+		return nil, false, withHint(errors.New("the store is sealed by another provider, and a server that starts cannot hand out shares, or have a new passphrase typed"),
+			"start it with the old seal, or leave it stopped, and run: keyturn seal migrate")
+	}
 	if o.Provider, err = c.Previous(); err != nil {
 		return nil, false, fmt.Errorf("seal.previous: %w", err)
 	}
@@ -44,7 +48,7 @@ func (a *app) openOperator(ctx context.Context, c appConfig, sealed *seal.Store,
 		return err
 	}
 	a.operator = operator.New(operator.Config{
-		Accounts: a.accounts, Seal: sealed, Verify: a.openVerify(c, sealed, sink), RealTime: c.Now, Provider: c.Migrate, Log: c.Log,
+		Accounts: a.accounts, Seal: sealed, Verify: a.openVerify(c, sealed, sink), RealTime: a.believed, Provider: c.Migrate, Log: c.Log,
 		Owner: record.Owner{Account: cmp.Or(management, c.management(), wire.DevAccount), Region: c.Regions.first},
 	})
 	if !migrated {

@@ -95,6 +95,9 @@ type madeKey struct {
 	AccessKeyID     string `json:"accessKeyId"`
 	SecretAccessKey string `json:"secretAccessKey,omitempty"`
 	CredentialsFile string `json:"credentialsFile,omitempty"`
+	// What seals the store, if it was split: the shares, or the files that they are in.
+	Shares     []string `json:"shares,omitempty"`
+	ShareFiles []string `json:"shareFiles,omitempty"`
 }
 
 func (k *keyFile) made(key rootKey, name string) madeKey {

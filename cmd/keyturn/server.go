@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -14,6 +16,8 @@ import (
 
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/kms"
+	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/unseal"
 	"github.com/keyturn/keyturn/internal/wire"
 )
 
@@ -31,7 +35,7 @@ what key policies, grants and IAM policies allow them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServer(cmd, config, readyFile, false) },
 	}
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (YAML)")
-	cmd.Flags().StringVar(&readyFile, "ready-file", "", "file to write the endpoint URL to once it is served")
+	cmd.Flags().StringVar(&readyFile, "ready-file", "", "file to write the endpoint URL to once it is served, or waits to be unsealed")
 	return cmd
 }
 
@@ -72,6 +76,10 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
+	believed, err := c.Clock.limits()
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
 	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
 	hardenProcess(log)
 	tuneRuntime()
@@ -92,34 +100,93 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		return err
 	}
 	defer l.Close()
-	a, err := openApp(cmd.Context(), appConfig{
-		DataDir: c.DataDir, Provider: c.provider, Previous: c.previous(), Migrate: migrateTo(path, c.DataDir), Management: c.ManagementAccount,
-		Log: log, Now: time.Now,
+	gate := unseal.New(unseal.Config{Log: log, Now: time.Now, Process: newProcessID()})
+	srv := wire.NewServer(gate, log)
+	if certs != nil {
+		// Key exchange is Go's default, which prefers X25519MLKEM768.
+		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.get}
+	}
+	endpoint := scheme + l.Addr().String()
+	return serveGated(cmd.Context(), l, srv, gate, appConfig{
+		DataDir: c.DataDir, Log: log, Now: time.Now,
+		Provider: func(created bool) (seal.Provider, error) { return c.gated(cmd.Context(), gate, created) },
+		Previous: c.previous(cmd.Context(), gate), Migrate: migrateTo(path, c.DataDir, gate.Process), Management: c.ManagementAccount,
+		Security:    gate.SetSecurity,
 		KMS:         kms.Config{MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
 		Stores:      stores,
 		WebIdentity: webIdentity,
 		Regions:     regions,
 		Checks:      checks,
 		Quotas:      quotas,
+		Believed:    believed,
 		Credentials: func() (map[string]identity.Configured, error) { return creds, nil },
 		Extend:      extend,
-	})
-	if err != nil {
-		return err
+	}, func() error {
+		if readyFile != "" {
+			if err := writeFileWhole(readyFile, []byte(endpoint+"\n"), 0o600); err != nil {
+				return err
+			}
+		}
+		announce(cmd.Context(), log)
+		return nil
+	}, func() { log.Info("serving", "endpoint", endpoint, "regions", c.Regions) })
+}
+
+// serveGated serves the gate at once, and everything else from when the store is open. listens is called when the server can be used, or waits to be
+// unsealed; open when it can be used.
+func serveGated(ctx context.Context, l net.Listener, srv *http.Server, gate *unseal.Gate, c appConfig, listens func() error, open func()) error {
+	serving := listenOn(ctx, l, srv)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		app *app
+		err error
 	}
-	srv := wire.NewServer(a.Handler, log)
-	if certs != nil {
-		// Key exchange is Go's default, which prefers X25519MLKEM768.
-		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.get}
+	opened := make(chan result, 1)
+	go func() {
+		a, err := openApp(ctx, c)
+		opened <- result{a, err}
+	}()
+	// fail ends what there is. The store is being opened, and that is waited for.
+	fail := func(err error) error {
+		cancel()
+		if r := <-opened; r.app != nil {
+			err = errors.Join(err, r.app.close())
+		}
+		return errors.Join(err, serving.wait(ctx, c.Log))
 	}
-	endpoint := scheme + l.Addr().String()
-	log.Info("serving", "endpoint", endpoint, "regions", c.Regions)
-	if readyFile != "" {
-		if err := writeFileWhole(readyFile, []byte(endpoint+"\n"), 0o600); err != nil {
-			return errors.Join(err, a.close())
+	waiting := gate.Waiting()
+	for {
+		select {
+		case r := <-opened:
+			if r.err != nil {
+				stopped := ctx.Err() != nil && errors.Is(r.err, context.Canceled)
+				cancel()
+				err := serving.wait(ctx, c.Log)
+				if stopped { // it was asked to stop while it was sealed
+					return err
+				}
+				return errors.Join(r.err, err)
+			}
+			gate.Open(r.app.Handler)
+			open()
+			if waiting != nil {
+				if err := listens(); err != nil {
+					cancel()
+					return errors.Join(err, r.app.run(ctx, serving))
+				}
+			}
+			return r.app.run(ctx, serving)
+		case <-waiting:
+			waiting = nil
+			if err := listens(); err != nil {
+				return fail(err)
+			}
+		case err := <-serving.ended:
+			serving.ended <- err // for wait
+			return fail(nil)
 		}
 	}
-	return a.serve(cmd.Context(), l, srv)
 }
 
 // certificates serves the certificate in two files and reads them again when they change. A pair that cannot be read leaves the

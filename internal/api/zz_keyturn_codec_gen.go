@@ -3,6 +3,57 @@
 package api
 
 // DecodeJSON replaces v with the JSON object in data.
+func (v *AcceptClockRequest) DecodeJSON(data []byte) error {
+	*v = AcceptClockRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *AcceptClockRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Date":
+			decodeTime(d, &v.Date)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *AcceptClockRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putTime(dst, `"Date":`, v.Date)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *AcceptClockResponse) DecodeJSON(data []byte) error {
+	*v = AcceptClockResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *AcceptClockResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Now":
+			decodeTime(d, &v.Now)
+		case "HighWaterMark":
+			decodeTime(d, &v.HighWaterMark)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *AcceptClockResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putTime(dst, `"Now":`, v.Now)
+	dst = putTime(dst, `"HighWaterMark":`, v.HighWaterMark)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
 func (v *AdvanceClockRequest) DecodeJSON(data []byte) error {
 	*v = AdvanceClockRequest{}
 	return decodeJSON(data, v)
@@ -122,6 +173,14 @@ func (v *GetClockResponse) decode(d *decoder) {
 			decodeBool(d, &v.Adjustable)
 		case "OffsetSeconds":
 			decodeInt(d, &v.OffsetSeconds)
+		case "Standing":
+			decodeStr(d, &v.Standing)
+		case "MachineTime":
+			decodeTime(d, &v.MachineTime)
+		case "HighWaterMark":
+			decodeTime(d, &v.HighWaterMark)
+		case "SuspendedSince":
+			decodeTime(d, &v.SuspendedSince)
 		default:
 			d.skip()
 		}
@@ -134,6 +193,10 @@ func (v *GetClockResponse) AppendJSON(dst []byte) []byte {
 	dst = putTime(dst, `"Now":`, v.Now)
 	dst = putBool(dst, `"Adjustable":`, v.Adjustable)
 	dst = putInt(dst, `"OffsetSeconds":`, v.OffsetSeconds)
+	dst = putStr(dst, `"Standing":`, v.Standing)
+	dst = putTime(dst, `"MachineTime":`, v.MachineTime)
+	dst = putTime(dst, `"HighWaterMark":`, v.HighWaterMark)
+	dst = putTime(dst, `"SuspendedSince":`, v.SuspendedSince)
 	return closeObject(dst)
 }
 

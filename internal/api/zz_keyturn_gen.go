@@ -4,6 +4,17 @@ package api
 
 import "time"
 
+// AcceptClockRequest is the input of AcceptClock.
+type AcceptClockRequest struct {
+	Date Opt[time.Time] // required
+}
+
+// AcceptClockResponse is the output of AcceptClock.
+type AcceptClockResponse struct {
+	Now           Opt[time.Time]
+	HighWaterMark Opt[time.Time]
+}
+
 // AdvanceClockRequest is the input of AdvanceClock.
 type AdvanceClockRequest struct {
 	Seconds Opt[int64] // required
@@ -43,15 +54,38 @@ func (ClockEventType) Values() []ClockEventType {
 	}
 }
 
+// ClockStandingType is an enumeration. Values that it does not list decode, but do not validate.
+type ClockStandingType string
+
+// Values of ClockStandingType.
+const (
+	ClockStandingTypeTrusted ClockStandingType = "Trusted"
+	ClockStandingTypeAhead   ClockStandingType = "Ahead"
+	ClockStandingTypeBehind  ClockStandingType = "Behind"
+)
+
+// Values returns all values of ClockStandingType, in a slice of the caller's own.
+func (ClockStandingType) Values() []ClockStandingType {
+	return []ClockStandingType{
+		ClockStandingTypeTrusted,
+		ClockStandingTypeAhead,
+		ClockStandingTypeBehind,
+	}
+}
+
 // GetClockRequest is the input of GetClock.
 type GetClockRequest struct {
 }
 
 // GetClockResponse is the output of GetClock.
 type GetClockResponse struct {
-	Now           Opt[time.Time]
-	Adjustable    Opt[bool]
-	OffsetSeconds Opt[int64]
+	Now            Opt[time.Time]
+	Adjustable     Opt[bool]
+	OffsetSeconds  Opt[int64]
+	Standing       Opt[ClockStandingType]
+	MachineTime    Opt[time.Time]
+	HighWaterMark  Opt[time.Time]
+	SuspendedSince Opt[time.Time]
 }
 
 // GetKeyMaterialUsageRequest is the input of GetKeyMaterialUsage.
@@ -531,6 +565,14 @@ type VerificationCount struct {
 // KeyturnOperations returns the operations of the keyturn model, sorted by name, in a slice of the caller's own.
 func KeyturnOperations() []Operation {
 	return []Operation{
+		{
+			Service: "keyturn", Target: "Keyturn.AcceptClock", Name: "AcceptClock",
+			NewInput:    func() Request { return new(AcceptClockRequest) },
+			NewOutput:   func() Response { return new(AcceptClockResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{UnsupportedOperationException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:AcceptClock", In: "IAM policy"}},
+		},
 		{
 			Service: "keyturn", Target: "Keyturn.AdvanceClock", Name: "AdvanceClock",
 			NewInput:    func() Request { return new(AdvanceClockRequest) },

@@ -21,6 +21,13 @@ var (
 )
 
 // Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *AcceptClockRequest) Validate() error { return validate(v) }
+
+func (v *AcceptClockRequest) validate(c *validator) {
+	c.checkPresent("date", true, v.Date.Set)
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
 func (v *AdvanceClockRequest) Validate() error { return validate(v) }
 
 func (v *AdvanceClockRequest) validate(c *validator) {

@@ -56,6 +56,9 @@ func (e errNoRelated) Error() string {
 	return "kms: related multi-Region key " + string(e) + " is missing"
 }
 
+// Unwrap implements errors.Unwrap: it may have been deleted since the key that names it was read.
+func (errNoRelated) Unwrap() error { return service.ErrTorn }
+
 // putRelated puts a key after a change of what it shares with its related keys, and brings these up to date in the same commit.
 func putRelated(tx *service.Tx, k *record.Key) error {
 	tx.Put(k)

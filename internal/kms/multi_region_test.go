@@ -872,6 +872,36 @@ func TestMultiRegionConflict(t *testing.T) {
 	}
 }
 
+// TestMultiRegionTorn lists rotations, which looks at all related keys, and deletes one of them after the first was read: the list is
+// read anew, and not refused. Where the related key is missing for good, the store is broken and the call fails.
+func TestMultiRegionTorn(t *testing.T) {
+	b := testBench(t)
+	id, _ := b.external(t, api.CreateKeyRequest{MultiRegion: api.Some(true)})
+	home := b.oaep(t, region, id)
+	b.imported(t, home.request(t, id, secret(1)))
+	b.replicate(t, id, west)
+	b.imported(t, newMaterial(home.request(t, id, secret(2)))) // waits, so related keys are looked at
+	b.runIn(t, west, "ScheduleKeyDeletion", &api.ScheduleKeyDeletionRequest{KeyId: str(id), PendingWindowInDays: api.Some[int64](7)})
+	b.pass(7 * day)
+	list := &api.ListKeyRotationsRequest{KeyId: str(id), IncludeKeyMaterial: api.Some(api.IncludeKeyMaterialAllKeyMaterial)}
+	asked := 0
+	b.onAsked(func(*service.Authorization) {
+		if asked++; asked == 1 {
+			b.due(t, b.kms.DeleteKey, west, id)
+		}
+	})
+	b.run(t, "ListKeyRotations", list)
+	if asked != 2 {
+		t.Errorf("authorized %d times, want once for each reading", asked)
+	}
+	b.onAsked(nil)
+	k := b.keyRecord(t, region, id)
+	k.MultiRegion.Replicas = []string{west}
+	b.put(t, k)
+	_, err := b.do(t, "ListKeyRotations", list)
+	refusal(t, "a related key that is not there", err, api.KMSInternalException, "*")
+}
+
 // TestMultiRegionRace rotates, moves and describes related keys from several sides at once.
 func TestMultiRegionRace(t *testing.T) {
 	b := testBench(t)

@@ -118,6 +118,7 @@ func stored(t *testing.T) []Record {
 			Principal: samplePrincipal("AROAPINNED", "trusting"), Trust: `{"AWS":"AIDAEXAMPLE"}`, MaxSeconds: 43200,
 			Pins: []Pin{{"arn:aws:iam::111122223333:user/u", "AIDAEXAMPLE"}},
 		},
+		&Mark{Time: when, Suspended: when.AddDate(10, 0, 0)},
 	}
 }
 

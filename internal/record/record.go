@@ -23,6 +23,7 @@
 //	xu/ACCESSKEY                AccessKeyUse
 //	d/clock                     Clock (keyturn dev only)
 //	d/deployment                Deployment
+//	d/mark                      Mark: the high-water mark of time (not in keyturn dev)
 //	d/tracking                  Tracking
 //	o/NODE/SEQUENCE             an audit record not yet in the log (package service)
 //	i/...                       indexes: the key says everything, the value is empty
@@ -78,6 +79,13 @@ func (*made) Weight() int { return 0 }
 // Derived tells whether what stands at a store key is an index entry or a counter: it follows from records, and no audit record lists it.
 func Derived(storeKey string) bool {
 	return strings.HasPrefix(storeKey, IndexPrefix) || strings.HasPrefix(storeKey, CounterPrefix)
+}
+
+// Unlogged tells whether what stands at a store key is a record that is also written without an audit record: what was used and when, and how far
+// the clock was. The audit log cannot vouch for it.
+func Unlogged(storeKey string) bool {
+	kind, _, _ := strings.Cut(storeKey, "/")
+	return kind == "u" || kind == "v" || kind == "xu" || storeKey == TrackingStoreKey || storeKey == MarkStoreKey
 }
 
 // Where all index entries, all counters and all audit records on their way stand.
@@ -145,6 +153,8 @@ func Decode(storeKey string, value []byte) (Record, error) {
 			r = new(Tracking)
 		case DeploymentStoreKey:
 			r = new(Deployment)
+		case MarkStoreKey:
+			r = new(Mark)
 		default:
 			r = new(Clock)
 		}

@@ -39,6 +39,17 @@ func (p muteProxy) Health(ctx context.Context, _ kms.ProxyCall) error {
 	return ctx.Err()
 }
 
+// muteStore asks for a custom key store behind the proxy.
+func muteStore() *api.CreateCustomKeyStoreRequest {
+	return &api.CreateCustomKeyStoreRequest{
+		CustomKeyStoreName: api.Some("mute"), CustomKeyStoreType: api.Some(api.CustomKeyStoreTypeExternalKeyStore),
+		XksProxyConnectivity: api.Some(api.XksProxyConnectivityTypePublicEndpoint), XksProxyUriEndpoint: api.Some("https://xks.example"),
+		XksProxyUriPath: api.Some("/kms/xks/v1"), XksProxyAuthenticationCredential: &api.XksProxyAuthenticationCredentialType{
+			AccessKeyId: api.Some("ABCDEFGHIJKLMNOPQRST"), RawSecretAccessKey: api.Some("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrst"),
+		},
+	}
+}
+
 // TestConnectBeside connects custom key stores that hang: rotations go on meanwhile, and each connection is tried once.
 func TestConnectBeside(t *testing.T) {
 	if fips140.Enabled() {
@@ -51,13 +62,7 @@ func TestConnectBeside(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		id := s.newKey(90)
 		<-time.After(90*day - 2*time.Second)
-		made := s.must("kms.CreateCustomKeyStore", &api.CreateCustomKeyStoreRequest{
-			CustomKeyStoreName: api.Some("mute"), CustomKeyStoreType: api.Some(api.CustomKeyStoreTypeExternalKeyStore),
-			XksProxyConnectivity: api.Some(api.XksProxyConnectivityTypePublicEndpoint), XksProxyUriEndpoint: api.Some("https://xks.example"),
-			XksProxyUriPath: api.Some("/kms/xks/v1"), XksProxyAuthenticationCredential: &api.XksProxyAuthenticationCredentialType{
-				AccessKeyId: api.Some("ABCDEFGHIJKLMNOPQRST"), RawSecretAccessKey: api.Some("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrst"),
-			},
-		}).(*api.CreateCustomKeyStoreResponse)
+		made := s.must("kms.CreateCustomKeyStore", muteStore()).(*api.CreateCustomKeyStoreResponse)
 		stores.hang.Store(true)
 		s.must("kms.ConnectCustomKeyStore", &api.ConnectCustomKeyStoreRequest{CustomKeyStoreId: made.CustomKeyStoreId})
 		stopped := make(chan struct{})

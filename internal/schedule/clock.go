@@ -21,7 +21,7 @@ const (
 // Operations returns keyturn's own operations. shifted is the clock of keyturn dev, nil on any other server, whose clock
 // cannot be changed.
 func (r *Runner) Operations(shifted *clock.Shifted) []*service.Op {
-	return []*service.Op{r.getClock(shifted), r.advanceClock(shifted)}
+	return []*service.Op{r.getClock(shifted), r.advanceClock(shifted), r.acceptClock()}
 }
 
 func (r *Runner) getClock(shifted *clock.Shifted) *service.Op {
@@ -32,6 +32,13 @@ func (r *Runner) getClock(shifted *clock.Shifted) *service.Op {
 			resp := &api.GetClockResponse{Now: api.Some(tx.Now), Adjustable: api.Some(shifted != nil), OffsetSeconds: api.Some(int64(0))}
 			if shifted != nil {
 				resp.OffsetSeconds = api.Some(int64(shifted.Offset() / time.Second))
+			}
+			if r.marks.guard != nil {
+				s := r.marks.guard.Check()
+				resp.Standing, resp.MachineTime, resp.HighWaterMark = api.Some(api.ClockStandingType(s.Standing.String())), api.Some(s.Wall), api.Some(s.Mark)
+				if s.Standing == clock.Ahead {
+					resp.SuspendedSince = api.Some(s.Since)
+				}
 			}
 			return resp, nil
 		},

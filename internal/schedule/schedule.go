@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/keyturn/keyturn/internal/clock"
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
@@ -33,6 +34,8 @@ type Runner struct {
 	beside map[record.Due]bool      // events that run beside the others; guarded by mu
 
 	besides sync.WaitGroup
+
+	marks marks
 }
 
 // maxBeside bounds the events that run beside the others.
@@ -51,6 +54,7 @@ func New(p *service.Pipeline, k *kms.KMS, log *slog.Logger) *Runner {
 
 // Run runs what is due, once a second, until ctx ends. What reaches out to others, and so can take long, runs beside the rest.
 func (r *Runner) Run(ctx context.Context) {
+	defer r.lastMark()
 	defer r.besides.Wait()
 	t := time.NewTicker(r.tick)
 	defer t.Stop()
@@ -67,18 +71,36 @@ func (r *Runner) Run(ctx context.Context) {
 }
 
 // RunDue runs everything that is due by the service's clock, dated now: what is overdue happens once. An event that fails is
-// logged and tried again after a minute; it holds nothing else up.
+// logged and tried again after a minute; it holds nothing else up. With a guard it is what is due by the mark, and dated so: while the clock is
+// not believed that stands still, so nothing is destroyed, nor does every key rotate at once.
 func (r *Runner) RunDue(ctx context.Context) error { return r.runDue(ctx, false) }
 
 func (r *Runner) runDue(ctx context.Context, apart bool) error {
 	defer r.p.Shared()()
+	var s clock.Status
+	if r.marks.guard != nil {
+		s = r.check(ctx)
+	}
 	if err := r.p.Writable(); err != nil {
 		return nil // nothing can be done, and readiness says why
 	}
 	now := r.p.Clock().Now()
 	r.forget(now)
+	if r.marks.guard == nil {
+		return r.runBy(ctx, now, now, apart)
+	}
+	err := r.runBy(ctx, s.Mark, now, apart)
+	if s.Standing == clock.Ahead {
+		return errors.Join(err, r.connectHeld(ctx, s, apart))
+	}
+	r.marks.walked = ""
+	return err
+}
+
+// runBy runs everything that is due by a time, dated with it. now is what tells when to try again what failed.
+func (r *Runner) runBy(ctx context.Context, by, now time.Time, apart bool) error {
 	for after := ""; ; {
-		page, next, err := r.due(ctx, after, now)
+		page, next, err := r.due(ctx, after, by)
 		if err != nil || len(page) == 0 {
 			return err
 		}
@@ -94,7 +116,7 @@ func (r *Runner) runDue(ctx context.Context, apart bool) error {
 					if apart && d.Kind == record.DueConnect {
 						r.runBeside(ctx, d, now)
 					} else {
-						r.try(ctx, d, now)
+						r.try(ctx, d, by, now)
 					}
 				}
 			})
@@ -110,9 +132,9 @@ func (r *Runner) runDue(ctx context.Context, apart bool) error {
 	}
 }
 
-// try runs an event; one that fails is tried again later.
-func (r *Runner) try(ctx context.Context, d record.Due, now time.Time) {
-	if _, err := r.run(ctx, d, now, 0); err != nil {
+// try runs an event, dated at; one that fails is tried again later.
+func (r *Runner) try(ctx context.Context, d record.Due, at, now time.Time) {
+	if _, err := r.run(ctx, d, at, 0); err != nil {
 		r.note(d, now)
 		r.log.Error("due event failed", "event", d.Kind, "key", record.KeyARN(d.Owner, d.KeyID), "error", err)
 	}
@@ -127,7 +149,7 @@ func (r *Runner) runBeside(ctx context.Context, d record.Due, now time.Time) {
 	}
 	r.beside[d] = true
 	r.besides.Go(func() { // without Shared: in keyturn dev, turning the clock must not wait for it
-		r.try(ctx, d, now)
+		r.try(ctx, d, now, now)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.beside, d)

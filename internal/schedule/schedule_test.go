@@ -67,12 +67,27 @@ type site struct {
 	runner *schedule.Runner
 	ops    map[string]*service.Op
 	shift  *clock.Shifted // nil in production
+	manage bool           // the caller's account manages the deployment
+}
+
+// deployment is a schedule.Deployment.
+func (s *site) deployment(_ *service.Tx, action string) ([]service.Target, error) {
+	if !s.manage {
+		return nil, api.New(api.AccessDeniedException)
+	}
+	return []service.Target{{Action: action, Account: account, ARN: "*"}}, nil
 }
 
 // newSite makes one; with a *clock.Shifted as clock it is keyturn dev.
 func newSite(t *testing.T, c clock.Clock, config kms.Config) *site {
 	t.Helper()
-	s := &site{t: t, raw: memstore.New(), sink: audit.NewMemory(10_000), kms: kms.New(config)}
+	return newSiteOn(t, memstore.New(), c, config)
+}
+
+// newSiteOn makes one over a store.
+func newSiteOn(t *testing.T, raw *memstore.Store, c clock.Clock, config kms.Config) *site {
+	t.Helper()
+	s := &site{t: t, raw: raw, sink: audit.NewMemory(10_000), kms: kms.New(config)}
 	s.shift, _ = c.(*clock.Shifted)
 	dev := s.shift != nil
 	var err error
@@ -88,6 +103,9 @@ func newSite(t *testing.T, c clock.Clock, config kms.Config) *site {
 		t.Fatal(err)
 	}
 	s.runner = schedule.New(s.p, s.kms, quiet)
+	if g, ok := c.(*clock.Guard); ok {
+		s.runner.Guard(g, s.deployment)
+	}
 	s.ops = service.Table(s.kms.Operations(), s.runner.Operations(s.shift))
 	return s
 }

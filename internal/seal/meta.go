@@ -85,11 +85,12 @@ func Open(ctx context.Context, raw store.Store, o Options) (*Store, error) {
 
 func create(ctx context.Context, raw store.Store, o Options) (*ring, error) {
 	root := random(xaes.KeySize)
-	sealedRoot, err := o.Provider.Seal(ctx, root)
-	if err != nil {
+	m := meta{Deployment: keys.NewKeyID().String(), Dev: o.Dev, Provider: o.Provider.Name()}
+	bind(o.Provider, m.Deployment)
+	var err error
+	if m.Root, err = o.Provider.Seal(ctx, root); err != nil {
 		return nil, fmt.Errorf("sealing the root key: %w", err)
 	}
-	m := meta{Deployment: keys.NewKeyID().String(), Dev: o.Dev, Provider: o.Provider.Name(), Root: sealedRoot}
 	first := newKey(1, o.Now)
 	if o.Dev && o.FixedMAC != nil {
 		first.MAC = o.FixedMAC
@@ -167,6 +168,7 @@ func load(ctx context.Context, e store.Entry, o Options) (*ring, error) {
 	case m.Provider != o.Provider.Name():
 		return nil, fmt.Errorf("%w: the store is sealed by provider %q, configured is %q", ErrWrongKey, m.Provider, o.Provider.Name())
 	}
+	bind(o.Provider, m.Deployment)
 	root, err := o.Provider.Unseal(ctx, m.Root)
 	if err != nil {
 		return nil, err

@@ -5,4 +5,4 @@ package seal
 import "os"
 
 // Without POSIX permissions the mode says nothing about who can read a file; its access control list does.
-func readableByOthers(os.FileInfo) bool { return false }
+func readableByOthers(string, os.FileInfo) bool { return false }

@@ -158,7 +158,7 @@ func OpenKeyFile(path string) (*KeyFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the key file: %w", err)
 	}
-	if readableByOthers(info) {
+	if readableByOthers(path, info) {
 		return nil, fmt.Errorf("key file %s can be read by others (mode %v); it must have mode 0600", path, info.Mode().Perm())
 	}
 	if info.Size() > 1024 {
@@ -228,13 +228,10 @@ func (p *Passphrase) Seal(_ context.Context, root []byte) ([]byte, error) {
 }
 
 func (p *Passphrase) Unseal(_ context.Context, sealed []byte) ([]byte, error) {
-	if err := checkVersion(sealed); err != nil {
+	params, err := passphraseParams(sealed)
+	if err != nil {
 		return nil, err
 	}
-	if len(sealed) < 1+4+saltSize {
-		return nil, fmt.Errorf("%w: sealed root key is cut short", ErrDamaged)
-	}
-	params := sealed[1 : 1+4+saltSize]
 	key, err := p.derive(params)
 	if err != nil {
 		return nil, err

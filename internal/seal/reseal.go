@@ -26,7 +26,7 @@ type pass struct {
 const (
 	// resealBatch is how many values are read at once. With the pass's own record they fit a commit.
 	resealBatch = 64
-	// resealBytes is how much of them may go into one commit.
+	// resealBytes is how much of them may go into one commit, unless it is one value.
 	resealBytes = store.MaxBatchBytes / 2
 	// resealRest is how long a pass rests after each batch, in multiples of what the batch took: a tenth of the disk is enough.
 	resealRest = 9
@@ -169,35 +169,39 @@ func (s *Store) resealPage(ctx context.Context, entries []store.Entry, state *pa
 		b := store.Batch{Checks: []store.Check{{Key: resealKey, Rev: rev}}}
 		next, size, n := *state, 0, 0
 		r := s.ring.now.Load()
-		for ; n < len(entries) && size < resealBytes; n++ {
+		for ; n < len(entries); n++ {
 			e := entries[n]
-			next.After, next.Done = e.Key, next.Done+1
 			version, err := valueVersion(e.Key, e.Value)
 			if err != nil {
 				return rev, s.note(err)
 			}
-			if version >= state.Target {
-				continue
+			if version < state.Target {
+				plain, err := r.openValue(e.Key, e.Value)
+				if err != nil {
+					return rev, s.note(err)
+				}
+				sealed, err := r.sealValue(e.Key, plain)
+				if err != nil {
+					return rev, err
+				}
+				clear(plain)
+				if len(b.Writes) > 0 && size+len(e.Key)+len(sealed) > resealBytes {
+					break
+				}
+				size += len(e.Key) + len(sealed)
+				b.Checks = append(b.Checks, store.Check{Key: e.Key, Rev: e.Rev})
+				b.Writes = append(b.Writes, store.Write{Key: e.Key, Value: sealed})
 			}
-			plain, err := r.openValue(e.Key, e.Value)
-			if err != nil {
-				return rev, s.note(err)
-			}
-			sealed, err := r.sealValue(e.Key, plain)
-			if err != nil {
-				return rev, err
-			}
-			clear(plain)
-			size += len(e.Key) + len(sealed)
-			b.Checks = append(b.Checks, store.Check{Key: e.Key, Rev: e.Rev})
-			b.Writes = append(b.Writes, store.Write{Key: e.Key, Value: sealed})
+			next.After, next.Done = e.Key, next.Done+1
 		}
 		if len(b.Writes) > 0 {
 			value, err := json.Marshal(&next)
 			if err != nil {
 				return rev, err
 			}
-			b.Writes = append(b.Writes, store.Write{Key: resealKey, Value: value})
+			if size+len(resealKey)+len(value) <= store.MaxBatchBytes { // else a value that fills a commit by itself: noted with the next
+				b.Writes = append(b.Writes, store.Write{Key: resealKey, Value: value})
+			}
 			s.sealing.RLock()
 			committed, err := s.raw.Commit(ctx, b)
 			s.sealing.RUnlock()
@@ -210,7 +214,9 @@ func (s *Store) resealPage(ctx context.Context, entries []store.Entry, state *pa
 			if err != nil {
 				return rev, s.note(err)
 			}
-			rev = committed
+			if b.Writes[len(b.Writes)-1].Key == resealKey {
+				rev = committed
+			}
 		}
 		*state, entries = next, entries[n:]
 	}

@@ -52,6 +52,7 @@ func (s *Store) Migrate(ctx context.Context, p Provider, now time.Time) error {
 func (s *Store) reroot(ctx context.Context, p Provider, now time.Time) error {
 	r := s.ring.now.Load()
 	root := random(xaes.KeySize)
+	bind(p, r.meta.Deployment)
 	sealed, err := p.Seal(ctx, root)
 	if err != nil {
 		return fmt.Errorf("sealing the root key: %w", err)

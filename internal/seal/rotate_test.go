@@ -215,6 +215,25 @@ func TestMaxVersions(t *testing.T) {
 	check(t, mustOpen(t, raw, options(1)), values)
 }
 
+// TestResealLarge has values that fill a commit by themselves, among others.
+func TestResealLarge(t *testing.T) {
+	raw := memstore.New()
+	s := mustOpen(t, raw, options(1))
+	values := fillStore(t, s, 100)
+	const overhead = headerSize + 24 + 16 // of a sealed value: nonce and tag
+	for i, room := range []int{0, 1, 100, 300} {
+		key := fmt.Sprintf("k/%05d", 20*i+7)
+		values[key] = strings.Repeat("x", store.MaxBatchBytes-overhead-len(key)-room)
+		put(t, s, key, values[key])
+	}
+	rotate(t, s, testTime)
+	reseal(t, s)
+	check(t, s, values)
+	if got := versions(t, raw); len(got) != 1 || got[2] != 100 {
+		t.Errorf("versions: %v", got)
+	}
+}
+
 // broken is a provider that does not do what it says.
 type broken struct {
 	Provider

@@ -46,6 +46,7 @@ func (p *Pipeline) commit(ctx context.Context, tx *Tx, op *Op, out *outcome) err
 		p.cache.invalidate(w.Key)
 	}
 	p.outbox.committed(len(records))
+	p.commits.Add(1)
 	for _, f := range tx.after {
 		f()
 	}

@@ -65,6 +65,7 @@ type Pipeline struct {
 	damage    atomic.Pointer[error]
 	seed      maphash.Seed
 	lanes     [64]sync.Mutex
+	commits   atomic.Uint64
 }
 
 // maxAttempts bounds how often a change is planned anew after conflicts. Each attempt that fails lost to one that won.
@@ -131,6 +132,9 @@ func (p *Pipeline) Store() store.Store { return p.store }
 
 // Clock returns the service's clock.
 func (p *Pipeline) Clock() clock.Clock { return p.clock }
+
+// Commits tells how many changes this pipeline has committed. Uses of keys, which are written down apart, are none.
+func (p *Pipeline) Commits() uint64 { return p.commits.Load() }
 
 // Healthy returns what keeps the server from being ready, nil if nothing does: damaged records, or a log that cannot be written.
 func (p *Pipeline) Healthy() error {
@@ -235,6 +239,13 @@ func (p *Pipeline) protect(ctx context.Context, op *Op, call *Call, req any) (re
 // ErrDryRun is the answer to a dry run that would have succeeded. A plan may return it early, ahead of what reaches out.
 var ErrDryRun = api.Errorf(api.DryRunOperationException, "The request would have succeeded, but the DryRun option is set.")
 
+// ErrTorn is what an operation returns that has read records which cannot be there together: one was read before a commit that changed both,
+// the other after it. The operation starts over. If it comes to the same again and again, the store is broken.
+var ErrTorn = errors.New("service: records that do not belong together")
+
+// maxTorn is how often an operation starts over for ErrTorn.
+const maxTorn = 8
+
 // Provision is what Resolve returns, as its error beside the targets, when a target is made on first use: once the targets are
 // allowed, Op is run with Req, then the operation starts over.
 type Provision struct {
@@ -317,6 +328,9 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		}
 		if err == nil && d.DryRun != nil && d.DryRun(q) {
 			err = ErrDryRun
+		}
+		if errors.Is(err, ErrTorn) && attempt < maxTorn {
+			continue
 		}
 		if err != nil {
 			return nil, p.refuse(ctx, op, call, &outcome{targets: targets, req: q, extra: tx.extra}, err)

@@ -86,18 +86,13 @@ func parseReference(t tuple) (r reference) {
 
 // note notes what the store has of a record; by is nil where that cannot be read.
 func (v *verifier) note(storeKey string, by *record.Provenance) error {
-	if v.Log == nil {
-		return nil
-	}
-	if by == nil && unlogged(storeKey) {
+	if v.Log == nil || record.Unlogged(storeKey) {
 		return nil
 	}
 	m := mention{record: v.hash.short(storeKey), order: storeOrder, flags: unread}
 	if by != nil {
 		if by.Event == "" {
-			if !unlogged(storeKey) {
-				v.find(RecordWithout, storeKey, "")
-			}
+			v.find(RecordWithout, storeKey, "")
 			return nil
 		}
 		m.flags, m.version, m.event = 0, min(by.Version, maxVersion), v.hash.short(by.Event)
@@ -224,6 +219,9 @@ func (v *verifier) wrote(id [16]byte, order uint64, flags byte, writes []audit.W
 		return err
 	}
 	for _, w := range writes {
+		if record.Unlogged(w.Record) {
+			continue
+		}
 		m := mention{record: v.hash.short(w.Record), order: order, version: min(w.Version, maxVersion), flags: flags, event: id}
 		if w.Removed {
 			m.flags |= removed

@@ -27,12 +27,6 @@ func isRecord(kind string) bool {
 	return kind != record.IndexPrefix && kind != record.CounterPrefix && kind != record.OutboxPrefix
 }
 
-// unlogged are the kinds of records that are written without an audit record: what was used, and when.
-func unlogged(storeKey string) bool {
-	kind, _, _ := strings.Cut(storeKey, "/")
-	return kind == "u" || kind == "v" || kind == "xu" || kind == "d"
-}
-
 // isDamage tells whether an engine's error says that something cannot be read, and not that it is closed or busy.
 func isDamage(err error) bool { return errors.Is(err, store.ErrDamaged) }
 

@@ -137,3 +137,11 @@ func inspectOpen(db *bbolt.DB, file *os.File) error {
 	}
 	return r.freelist(tx.ID())
 }
+
+// Inspect tells whether Open would refuse the file at path, with the same errors, and writes nothing. It locks the file, shared, while it looks.
+func Inspect(path string) error {
+	if err := inspect(path); err != nil {
+		return fmt.Errorf("store: inspecting %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package probe
+
+import (
+	"io/fs"
+
+	"github.com/keyturn/keyturn/internal/doctor"
+)
+
+func owner(fs.FileInfo, *doctor.File) {}

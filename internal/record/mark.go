@@ -1,0 +1,24 @@
+package record
+
+import "time"
+
+// Mark is the high-water mark of time: the last time that a server's clock told and was believed. Never in keyturn dev. No audit event
+// stands behind it but where somebody accepted the clock.
+type Mark struct {
+	made `json:",inline"`
+	Time time.Time `json:"time"`
+	// Suspended is what the clock told when it was found to have jumped forwards; zero if it is believed. While it is set nothing is destroyed.
+	Suspended time.Time `json:"suspended,omitzero"`
+}
+
+// MarkStoreKey is where the mark stands.
+const MarkStoreKey = "d/mark"
+
+// StoreKey implements Record.
+func (*Mark) StoreKey() string { return MarkStoreKey }
+
+// Indexes implements Record.
+func (*Mark) Indexes() []string { return nil }
+
+// Counters implements Record.
+func (*Mark) Counters() []string { return nil }
