@@ -204,7 +204,7 @@ func (d *offlineDir) open(ctx context.Context, log *slog.Logger) (*app, error) {
 	}
 	var names []string
 	if d.config != nil {
-		names, c.Management, c.Previous = d.config.Regions, d.config.ManagementAccount, d.previous
+		names, c.Management = d.config.Regions, d.config.ManagementAccount
 	}
 	regions, err := newRegions(names)
 	if err != nil {

@@ -429,3 +429,20 @@ func TestMostFindings(t *testing.T) {
 		t.Errorf("%d findings listed, counted %v", len(r.Findings), r.Counts)
 	}
 }
+
+// TestUnlogged has a record that a change wrote, and then the service without one: the log does not vouch for it.
+func TestUnlogged(t *testing.T) {
+	w := newWorld(t)
+	l := w.lines()
+	line := `{"eventID":"accepted","keyturnWrites":[{"record":"d/mark","version":1}]}`
+	l = append(l, audit.Line{Seq: l[len(l)-1].Seq + 1, JSON: []byte(line)})
+	if r := w.verify(l); r.Total() != 0 {
+		t.Errorf("not there: %v", told(r))
+	}
+	mark := &record.Mark{Time: start}
+	mark.By.Version = 7
+	w.change(nil, mark)
+	if r := w.verify(l); r.Total() != 0 {
+		t.Errorf("found %v", told(r))
+	}
+}

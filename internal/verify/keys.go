@@ -70,10 +70,6 @@ func (v *verifier) sharedMaterials(ctx context.Context, owner record.Owner, id s
 	return list, blind, err
 }
 
-func deleting(k *record.Key) bool {
-	return k.State == record.PendingDeletion || k.State == record.PendingReplicaDeletion
-}
-
 // checkState checks the state against what else the key says.
 func (v *verifier) checkState(k *record.Key) {
 	wrong := ""

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -34,7 +35,7 @@ func TestClean(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"k/", "m/", "a/", "g/", "t/", "u/", "v/", "p/", "pn/", "pp/", "pm/", "x/", "na/", "d/"} {
-		if len(w.scan(kind)) == 0 {
+		if len(w.scan(kind)) == 0 && !(kind == "pm/" && fips140.Enforced()) {
 			t.Errorf("nothing stands at %s", kind)
 		}
 	}
