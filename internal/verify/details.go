@@ -34,10 +34,8 @@ func (v *verifier) details(ctx context.Context) error {
 	}
 	v.enter(PhaseNames)
 	buckets := make(map[uint16]bool)
-	most := len(bad)
-	if n := v.report.Entries / sketchBuckets; n > 0 {
-		most = int(min(int64(most), max(1, detailNames/n)))
-	}
+	each := max(1, v.report.Entries/sketchBuckets) // names in a sum
+	most := int(min(int64(len(bad)), max(1, v.closely/each)))
 	for _, b := range bad[:most] {
 		buckets[b] = true
 	}

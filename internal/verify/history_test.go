@@ -249,7 +249,7 @@ func (h *holding) Since(seq uint64) iter.Seq2[audit.Line, error] {
 // TestLogFiles damages a log on disk.
 func TestLogFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
-	log, err := audit.Open(dir, audit.Options{NodeID: "n1", SegmentBytes: 20_000, ReserveBytes: -1})
+	log, err := audit.Open(dir, audit.Options{NodeID: "n1", SegmentBytes: 10_000, ReserveBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -413,6 +413,34 @@ func TestMends(t *testing.T) {
 	w.writeRaw(store.Write{Key: w.alias, Value: []byte("?")})
 	if r := w.verify(nil); len(r.Mends) != 0 || r.Indexes {
 		t.Errorf("with an unreadable record: %+v", r.Mends)
+	}
+}
+
+// TestMendsInRounds has more wrong than is looked at closely at once: a repair takes several rounds, and comes to its end.
+func TestMendsInRounds(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range w.scan(record.IndexPrefix) {
+		w.write(gone(name))
+	}
+	for round := 0; ; round++ {
+		c := verify.Config{Log: w.lines()}
+		c.Closely(20)
+		r := w.with(c)
+		if len(r.Mends) == 0 {
+			if r.Total() != 0 || round < 3 {
+				t.Errorf("after %d rounds: %v", round, told(r))
+			}
+			return
+		}
+		if len(r.Mends) > 40 || round > 100 {
+			t.Fatalf("%d at once, in round %d", len(r.Mends), round)
+		}
+		if got := kindsOf(r); round == 0 && got != "index-different index-missing" {
+			t.Errorf("found %s", got)
+		}
+		for _, m := range r.Mends {
+			w.write(store.Write{Key: m.Key, Value: m.Value, Delete: m.Delete})
+		}
 	}
 }
 

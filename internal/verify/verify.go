@@ -48,6 +48,8 @@ type Config struct {
 	// Rest is called after each read with the time that it took, and waits, so that a server has the disk for itself meanwhile. Nil: no
 	// rest.
 	Rest func(ctx context.Context, took time.Duration) error
+
+	closely int64 // detailNames, but for tests
 }
 
 // Phase is what Run is at.
@@ -142,6 +144,9 @@ type verifier struct {
 func Run(ctx context.Context, c Config) (*Report, error) {
 	if c.Most <= 0 {
 		c.Most = defaultMost
+	}
+	if c.closely == 0 {
+		c.closely = detailNames
 	}
 	if c.Certain == 0 {
 		c.Certain = math.MaxUint64
