@@ -113,28 +113,7 @@ func printVerified(w io.Writer, r *verify.Report) error {
 	case !r.Indexes:
 		b.WriteString("           indexes and counters were not compared, since records cannot be read\n")
 	}
-	if h := r.History; h != nil {
-		fmt.Fprintf(&b, "audit log  lines %d to %d in %s, written by %s\n", h.First, h.Last, plural(int64(h.Segments), "segment"), strings.Join(h.Nodes, ", "))
-		if h.Torn {
-			b.WriteString("           the last line is torn, as a crash leaves it; the next start of the server cuts it off\n")
-		}
-		if h.First > 1 {
-			fmt.Fprintf(&b, "           it begins at line %d: what changed last before that is not compared\n", h.First)
-		}
-		for _, t := range h.Restored {
-			fmt.Fprintf(&b, "           the store was restored from a backup at %s: what changed last before that is not compared\n", printable(t))
-		}
-		fmt.Fprintf(&b, "records    %d as the log's last change left them", h.Vouched)
-		if h.Unvouched > 0 {
-			fmt.Fprintf(&b, ", %d made when the log did not list what changes write", h.Unvouched)
-		}
-		if h.Uncovered > 0 {
-			fmt.Fprintf(&b, ", %d made before the log begins", h.Uncovered)
-		}
-		b.WriteString("\n")
-	} else {
-		b.WriteString("audit log  none to compare with\n")
-	}
+	printHistory(&b, r)
 	if r.Total() == 0 {
 		b.WriteString("\nNothing is wrong.\n")
 		_, err := io.WriteString(w, b.String())
@@ -155,6 +134,41 @@ func printVerified(w io.Writer, r *verify.Report) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printHistory writes how the store compares with the audit log.
+func printHistory(b *strings.Builder, r *verify.Report) {
+	h := r.History
+	switch {
+	case h == nil:
+		b.WriteString("audit log  none to compare with\n")
+		return
+	case h.Lines == 0:
+		b.WriteString("audit log  without a line\n")
+		return
+	}
+	fmt.Fprintf(b, "audit log  lines %d to %d in %s, written by %s\n", h.First, h.Last, plural(int64(h.Segments), "segment"), printable(strings.Join(h.Nodes, ", ")))
+	if h.Torn {
+		b.WriteString("           the last line is torn, as a crash leaves it; the next start of the server cuts it off\n")
+	}
+	if h.First > 1 {
+		fmt.Fprintf(b, "           it begins at line %d: what changed last before that is not compared\n", h.First)
+	}
+	for _, t := range h.Restored {
+		fmt.Fprintf(b, "           the store was restored from a backup at %s: what changed last before that is not compared\n", printable(t))
+	}
+	if r.Sealed {
+		fmt.Fprintf(b, "records    %d are there, as the log says; of %d it says nothing that could be compared without a seal\n", h.Vouched, h.Unvouched+h.Uncovered)
+		return
+	}
+	fmt.Fprintf(b, "records    %d as the log's last change left them", h.Vouched)
+	if h.Unvouched > 0 {
+		fmt.Fprintf(b, ", %d made when the log did not list what changes write", h.Unvouched)
+	}
+	if h.Uncovered > 0 {
+		fmt.Fprintf(b, ", %d made before the log begins, or the store was restored", h.Uncovered)
+	}
+	b.WriteString("\n")
 }
 
 // verifyProgress draws how far a verification is, on a terminal only, until finish is called.
