@@ -8,7 +8,7 @@ export CGO_ENABLED = 0
 ROUNDS  ?= 200
 
 # Packages whose tests run under the race detector: those where goroutines share something.
-RACE = ./internal/clock ./internal/store/... ./internal/audit ./internal/seal/... ./internal/unseal ./internal/sigv4 ./internal/service ./internal/identity ./internal/iam ./internal/sts ./internal/accounts ./internal/operator ./internal/verify/... ./internal/oidc/... ./internal/kms ./internal/schedule ./internal/wire ./internal/hsm/... ./internal/xks ./internal/egress ./internal/check/... ./cmd/keyturn
+RACE = ./internal/clock ./internal/store/... ./internal/audit ./internal/seal/... ./internal/unseal ./internal/sigv4 ./internal/service ./internal/identity ./internal/iam ./internal/sts ./internal/accounts ./internal/operator ./internal/verify/... ./internal/backup ./internal/oidc/... ./internal/kms ./internal/schedule ./internal/wire ./internal/hsm/... ./internal/xks ./internal/egress ./internal/check/... ./internal/telemetry ./cmd/keyturn
 
 .PHONY: build hsm test fips race race-full crash fuzz fuzz-full conformance conformance-full lint cross deploy bench bench-full generate
 

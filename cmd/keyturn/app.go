@@ -90,6 +90,8 @@ type appConfig struct {
 	Extend func(*appParts) (http.Handler, error)
 	// Prepare runs before anything is served or due.
 	Prepare func(ctx context.Context, p *service.Pipeline, k *kms.KMS) error
+	// Watch is what the server shows of itself; nil: metrics alone.
+	Watch *watch
 }
 
 // management is the account that manages the others where the store names none: in keyturn dev there is one from the beginning.
@@ -126,6 +128,10 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
+	opened := head(raw)
+	if c.Watch == nil {
+		c.Watch = newWatch(c.Log)
+	}
 	if !created {
 		// A crash during the first start may have left a store with nothing in it: as good as none.
 		first, err := raw.Scan(ctx, "", "", 1)
@@ -160,7 +166,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	node := sealed.Keyring().Deployment()[:8]
+	node := nodeOf(sealed.Keyring().Deployment())
 	sink, err := a.openAudit(c, node)
 	if err != nil {
 		return nil, err
@@ -182,6 +188,10 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 		clk = shifted
 	}
 	directory := identity.NewDirectory(identity.Config{Configured: configured, RealTime: c.Now})
+	deployment := sealed.Keyring().Deployment()
+	if c.DataDir != "" { // once the pipeline is closed
+		a.closers = append(a.closers, func() error { a.saveCensus(c.DataDir, deployment, raw); return nil })
+	}
 	if c.Stores != nil {
 		stores, err := a.openKeyStores(*c.Stores, c.Log)
 		if err != nil {
@@ -197,10 +207,13 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	a.pipeline, err = service.New(ctx, service.Config{
 		Store: sealed, Keyring: sealed.Keyring(), Clock: clk, Audit: sink, NodeID: node, Log: c.Log,
 		Authorize: authorizers{"iam": directory.Authorize, "sts": directory.Authorize}.or(k.Authorize),
-		RealTime:  c.Now, Quotas: c.Quotas, Exclusive: c.Dev,
+		RealTime:  c.Now, Quotas: c.Quotas, Exclusive: c.Dev, Local: c.Watch.observer.Requests.ObserveLocal,
 	})
 	if err != nil {
 		return nil, err
+	}
+	if c.DataDir != "" {
+		a.resumeCensus(c.DataDir, deployment, opened)
 	}
 	a.closers = append(a.closers, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -249,6 +262,12 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
+	ready := func() error { return errors.Join(sealed.Damage(), a.pipeline.Healthy()) }
+	c.Watch.show(a.sources(c, raw, sealed, sink, guard, ready))
+	var metrics http.Handler
+	if c.Dev { // a server has a listener of its own for them
+		metrics = http.HandlerFunc(c.Watch.serveMetrics)
+	}
 	a.Handler = wire.NewHandler(wire.Config{
 		Pipeline: a.pipeline, KMS: jsonTargets(k.Operations(), slices.Concat(
 			k.Extensions(), a.runner.Operations(shifted), inside.Operations(onChecks), a.accounts.Operations(), a.operator.Operations())),
@@ -257,7 +276,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 			api.IAMVersion: {Name: "iam", Namespace: api.IAMNamespace, Operations: byName(identities.Operations())},
 		},
 		Authenticate: authenticate(c, directory), Bearer: bearer, Guard: c.Guard, Security: security, Log: c.Log,
-		Ready: func() error { return errors.Join(sealed.Damage(), a.pipeline.Healthy()) },
+		Ready: ready, Observer: c.Watch.observer, Metrics: metrics,
 	})
 	if c.Extend != nil {
 		parts := &appParts{API: a.Handler, Pipeline: a.pipeline, KMS: k, Security: security, Log: c.Log}
@@ -344,6 +363,9 @@ func apart(ctx context.Context, p *service.Pipeline, configured map[string]ident
 	return nil
 }
 
+// nodeOf names the server in its audit log and outbox.
+func nodeOf(deployment string) string { return deployment[:min(len(deployment), 8)] }
+
 // openStore locks the data directory and opens its engine. created: there was no store.
 func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	if c.DataDir == "" {
@@ -364,6 +386,9 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 		return nil, false, fmt.Errorf("%w: data directory %s", store.ErrLocked, c.DataDir)
 	}
 	a.closers = append(a.closers, lock.Close)
+	if err := noRestore(c.DataDir); err != nil {
+		return nil, false, err
+	}
 	path := filepath.Join(c.DataDir, storeFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		if err := noAuditLog(c.DataDir); err != nil {
@@ -457,6 +482,7 @@ func (a *app) run(ctx context.Context, s *serving) error {
 	runCtx, stopRunner := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { a.runner.Run(runCtx) })
+	background.Go(func() { a.countKeys(runCtx) })
 	background.Go(func() { a.operator.Maintain(runCtx, a.pipeline) })
 	if a.checks != nil {
 		background.Go(func() { a.checks.run(runCtx) })

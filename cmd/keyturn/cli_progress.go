@@ -30,3 +30,30 @@ func startProgress(w io.Writer, what string, total int64) (step func(), finish f
 		<-drawn
 	}
 }
+
+// startBytes is startProgress for bytes, of which there may be an unknown number (0). add counts them, from any goroutine. Nothing is drawn on
+// what is no terminal.
+func startBytes(w io.Writer, what string, total int64) (add func(n int), finish func(error)) {
+	if !isTerminal(w) {
+		return func(int) {}, func(error) {}
+	}
+	bar := progress.NewWriter()
+	bar.SetOutputWriter(w)
+	bar.SetAutoStop(true)
+	bar.SetTrackerLength(30)
+	tracker := &progress.Tracker{Message: what, Total: total, Units: progress.UnitsBytes}
+	bar.AppendTracker(tracker)
+	drawn := make(chan struct{})
+	go func() {
+		bar.Render()
+		close(drawn)
+	}()
+	return func(n int) { tracker.Increment(int64(n)) }, func(err error) {
+		if err != nil {
+			tracker.MarkAsErrored()
+		} else {
+			tracker.MarkAsDone()
+		}
+		<-drawn
+	}
+}

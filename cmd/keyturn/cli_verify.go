@@ -88,7 +88,7 @@ func runVerify(cmd *cobra.Command, f *verifyFlags) error {
 	if f.client.output == jsonOutput {
 		err = writeJSON(cmd.OutOrStdout(), report)
 	} else {
-		err = printVerified(cmd.OutOrStdout(), report)
+		err = printVerification(cmd.OutOrStdout(), report)
 	}
 	if n := report.Total(); err == nil && n > 0 {
 		err = findingsError{plural(n, "finding")}
@@ -103,8 +103,8 @@ func plural(n int64, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// printVerified writes a report for people: what was looked at, then what was found.
-func printVerified(w io.Writer, r *verify.Report) error {
+// printVerification writes a report for people: what was looked at, then what was found.
+func printVerification(w io.Writer, r *verify.Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "store      revision %d: %d entries, %d records, %s\n", r.Revision, r.Entries, r.Records, plural(r.Keys, "key"))
 	switch {

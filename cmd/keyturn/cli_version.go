@@ -55,6 +55,12 @@ func newVersionCommand() *cobra.Command {
 	return cmd
 }
 
+// programVersion is what backups say of who made them.
+func programVersion() string {
+	info, _ := debug.ReadBuildInfo()
+	return readVersion(info).Version
+}
+
 // readVersion takes what info (nil if the program was built without) says.
 func readVersion(info *debug.BuildInfo) versionInfo {
 	v := versionInfo{

@@ -36,6 +36,10 @@ type serverConfig struct {
 	WebIdentity       *webIdentityConfig `yaml:"web_identity"`
 	Check             *checkConfig       `yaml:"check"`
 	Quotas            *quotasConfig      `yaml:"quotas"`
+	Metrics           *metricsConfig     `yaml:"metrics"`
+	Debug             *debugConfig       `yaml:"debug"`
+	Log               *logConfig         `yaml:"log"`
+	Tracing           *tracingConfig     `yaml:"tracing"`
 	Clock             *clockConfig       `yaml:"clock"`
 }
 
@@ -108,6 +112,7 @@ func loadConfig(path string) (*serverConfig, error) {
 	if c.WebIdentity != nil {
 		c.WebIdentity.relative(dir)
 	}
+	c.watchRelative(dir)
 	for i := range c.Accounts {
 		for j := range c.Accounts[i].AccessKeys {
 			key := &c.Accounts[i].AccessKeys[j]
@@ -204,7 +209,7 @@ func (c *serverConfig) check() error {
 			return fmt.Errorf("tls.key %s can be read or written by everybody (mode %v); take that away", c.TLS.Key, info.Mode().Perm())
 		}
 	}
-	return nil
+	return c.checkWatch()
 }
 
 // within tells whether a file is below a folder, symbolic links followed as far as they exist.

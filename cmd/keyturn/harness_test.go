@@ -34,21 +34,27 @@ func regionsOf(t *testing.T, names []string) regions {
 	return r
 }
 
-// startDev serves a keyturn dev over a data directory ("" for memory) until the test ends or stop is called.
-func startDev(t *testing.T, dir string, change ...func(*appConfig)) *testServer {
+// devConfig is what keyturn dev makes of its flags.
+func devConfig(t *testing.T, dir string) appConfig {
 	t.Helper()
 	regions, err := newRegions(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	key := make([]byte, 32)
-	c := appConfig{
+	return appConfig{
 		DataDir: dir, Dev: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		Provider: func(bool) (seal.Provider, error) { return seal.NewKeyFile(key), nil },
 		Guard:    wire.HostGuard{}.Check,
 		Regions:  regions,
 		Trust:    true,
 	}
+}
+
+// startDev serves a keyturn dev over a data directory ("" for memory) until the test ends or stop is called.
+func startDev(t *testing.T, dir string, change ...func(*appConfig)) *testServer {
+	t.Helper()
+	c := devConfig(t, dir)
 	for _, f := range change {
 		f(&c)
 	}

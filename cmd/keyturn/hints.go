@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyturn/keyturn/internal/backup"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/seal/awskms"
 	"github.com/keyturn/keyturn/internal/store"
@@ -19,6 +20,8 @@ func hintFor(err error) string {
 		return h.hint
 	case errors.As(err, new(usageError)):
 		return "see --help"
+	case errors.Is(err, backup.ErrFIPS):
+		return "run this command without GODEBUG=fips140=only if your rules allow it; or stop the server and copy its data directory"
 	case errors.Is(err, seal.ErrNoKey):
 		return "without the file that sealed it a store cannot be opened: put it back; for a new server make one with: keyturn seal generate FILE"
 	case errors.Is(err, seal.ErrWrongKey):

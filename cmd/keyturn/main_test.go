@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/fips140"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"keyturn": main})
+	testscript.Main(m, map[string]func(){"keyturn": main, "test-aws": standInAWS, "test-age-keygen": standInAgeKeygen})
 }
 
 // TestScript runs testdata/script/*.txtar: the real command, as a person would use it.
@@ -26,6 +28,12 @@ func TestScript(t *testing.T) {
 			env.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 			env.Setenv("NO_COLOR", "1")
 			return nil
+		},
+		Condition: func(name string) (bool, error) { // [fips]: only algorithms that FIPS 140-3 approves may be used
+			if name == "fips" {
+				return fips140.Enforced(), nil
+			}
+			return false, fmt.Errorf("unknown condition %s", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"waitfile":       waitFile,

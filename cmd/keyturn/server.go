@@ -76,11 +76,15 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
+	level, err := c.Log.level()
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
 	believed, err := c.Clock.limits()
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
-	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 	hardenProcess(log)
 	tuneRuntime()
 	enclaves, err := attestation(c.Enclaves)
@@ -100,6 +104,11 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		return err
 	}
 	defer l.Close()
+	watch, err := c.watch(cmd.Context(), log, certs)
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
+	defer watch.close()
 	gate := unseal.New(unseal.Config{Log: log, Now: time.Now, Process: newProcessID()})
 	srv := wire.NewServer(gate, log)
 	if certs != nil {
@@ -121,6 +130,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		Believed:    believed,
 		Credentials: func() (map[string]identity.Configured, error) { return creds, nil },
 		Extend:      extend,
+		Watch:       watch,
 	}, func() error {
 		if readyFile != "" {
 			if err := writeFileWhole(readyFile, []byte(endpoint+"\n"), 0o600); err != nil {
@@ -179,6 +189,9 @@ func serveGated(ctx context.Context, l net.Listener, srv *http.Server, gate *uns
 			return r.app.run(ctx, serving)
 		case <-waiting:
 			waiting = nil
+			if c.Watch != nil {
+				c.Watch.sealed.Store(true)
+			}
 			if err := listens(); err != nil {
 				return fail(err)
 			}

@@ -50,7 +50,7 @@ func TestMalformedRequests(t *testing.T) {
 		{"too large", "POST", "/", json, "TrentService.ListKeys", `{"x":"` + strings.Repeat("a", 1<<20) + `"}`, 413, "RequestEntityTooLargeException"},
 		{"health", "GET", "/healthz", "", "", "", 200, "ok"},
 		{"readiness", "GET", "/readyz", "", "", "", 200, "ok"},
-		{"reserved: metrics", "GET", "/metrics", "", "", "", 404, "not found"},
+		{"reserved: metrics", "GET", "/metrics", "", "", "", 200, "# HELP go_"},
 		{"reserved: console", "GET", "/console/", "", "", "", 404, "not found"},
 		{"reserved: xks", "POST", "/kms/xks/v1/health", json, "TrentService.ListKeys", "{}", 404, "not found"},
 		{"unsigned form, which a page could send", "POST", "/", form, "", "Action=GetCallerIdentity&Version=2011-06-15", 403, "<Code>MissingAuthenticationToken</Code>"},

@@ -141,6 +141,39 @@ func (v *ClockEvent) AppendJSON(dst []byte) []byte {
 }
 
 // DecodeJSON replaces v with the JSON object in data.
+func (v *CreateBackupRequest) DecodeJSON(data []byte) error {
+	*v = CreateBackupRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *CreateBackupRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Recipients":
+			decodeStrs(d, &v.Recipients)
+		case "ToSeal":
+			decodeBool(d, &v.ToSeal)
+		case "Since":
+			decodeStr(d, &v.Since)
+		case "NoAudit":
+			decodeBool(d, &v.NoAudit)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *CreateBackupRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStrs(dst, `"Recipients":`, v.Recipients)
+	dst = putBool(dst, `"ToSeal":`, v.ToSeal)
+	dst = putStr(dst, `"Since":`, v.Since)
+	dst = putBool(dst, `"NoAudit":`, v.NoAudit)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
 func (v *GetClockRequest) DecodeJSON(data []byte) error {
 	*v = GetClockRequest{}
 	return decodeJSON(data, v)

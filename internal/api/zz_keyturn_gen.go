@@ -73,6 +73,14 @@ func (ClockStandingType) Values() []ClockStandingType {
 	}
 }
 
+// CreateBackupRequest is the input of CreateBackup.
+type CreateBackupRequest struct {
+	Recipients []string
+	ToSeal     Opt[bool]
+	Since      Opt[string]
+	NoAudit    Opt[bool]
+}
+
 // GetClockRequest is the input of GetClock.
 type GetClockRequest struct {
 }
@@ -588,6 +596,12 @@ func KeyturnOperations() []Operation {
 			HasOutput:   true,
 			Errors:      []ErrorCode{AlreadyExistsException, KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:CreateAccount", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.CreateBackup", Name: "CreateBackup",
+			NewInput:    func() Request { return new(CreateBackupRequest) },
+			Errors:      []ErrorCode{LimitExceededException, UnsupportedOperationException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:CreateBackup", In: "IAM policy"}},
 		},
 		{
 			Service: "keyturn", Target: "Keyturn.CreateRootAccessKey", Name: "CreateRootAccessKey",

@@ -6,6 +6,9 @@ import "regexp"
 
 var (
 	ruleAdvanceSecondsType     = rule{min: Some[int64](0), max: Some[int64](3155760000)}
+	ruleBackupRecipientList    = rule{min: Some[int64](0), max: Some[int64](64)}
+	ruleBackupRecipientType    = rule{min: Some[int64](1), max: Some[int64](8192)}
+	ruleBackupStateType        = rule{min: Some[int64](1), max: Some[int64](2048)}
 	ruleUsageLimitType         = rule{min: Some[int64](1), max: Some[int64](1000)}
 	ruleCheckIdType            = rule{min: Some[int64](1), max: Some[int64](64)}
 	ruleAccessContextList      = rule{min: Some[int64](0), max: Some[int64](50)}
@@ -32,6 +35,14 @@ func (v *AdvanceClockRequest) Validate() error { return validate(v) }
 
 func (v *AdvanceClockRequest) validate(c *validator) {
 	c.checkInt("seconds", true, v.Seconds, &ruleAdvanceSecondsType)
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *CreateBackupRequest) Validate() error { return validate(v) }
+
+func (v *CreateBackupRequest) validate(c *validator) {
+	c.checkStrs("recipients", false, v.Recipients, &ruleBackupRecipientList, &ruleBackupRecipientType)
+	c.checkStr("since", false, v.Since, &ruleBackupStateType)
 }
 
 // Validate checks v against the keyturn model; the error is an *Error with code ValidationException.

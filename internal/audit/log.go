@@ -62,6 +62,9 @@ type Log struct {
 
 	seg     file          // the current segment; changed only with wmu and syncMu both held
 	written atomic.Uint64 // the last number in the kernel
+	synced  atomic.Uint64 // durable, for Stats
+	bytes   atomic.Int64  // of all segments
+	count   atomic.Int64  // of segments
 	full    atomic.Bool   // there was no space
 	failure atomic.Pointer[error]
 
@@ -117,6 +120,14 @@ func (l *Log) openLast() error {
 	if len(firsts) == 0 {
 		return l.create(1)
 	}
+	for _, first := range firsts[:len(firsts)-1] {
+		info, err := os.Stat(filepath.Join(l.dir, segmentName(first)))
+		if err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
+		l.bytes.Add(info.Size())
+	}
+	l.count.Store(int64(len(firsts)))
 	first := firsts[len(firsts)-1]
 	name := segmentName(first)
 	end, err := scan(l.dir, first, func(Line) bool { return true })
@@ -139,6 +150,8 @@ func (l *Log) openLast() error {
 		return errors.Join(fmt.Errorf("audit: syncing %s: %w", name, err), f.Close())
 	}
 	l.seg, l.size, l.durable = f, end.size, end.next-1
+	l.bytes.Add(end.size)
+	l.synced.Store(end.next - 1)
 	l.written.Store(end.next - 1)
 	return nil
 }
@@ -154,6 +167,7 @@ func (l *Log) create(first uint64) error {
 		return errors.Join(l.stop(fmt.Errorf("audit: beginning %s: %w", name, err)), f.Close())
 	}
 	l.seg, l.size = f, 0
+	l.count.Add(1)
 	return nil
 }
 

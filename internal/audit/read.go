@@ -2,7 +2,9 @@ package audit
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"math"
 	"slices"
@@ -62,4 +64,23 @@ func read(dir string, from, to uint64) iter.Seq2[Line, error] {
 			}
 		}
 	}
+}
+
+// Next returns the number that the next line of the log in dir will get: 1 if there is no log. A last line that is not whole does not count.
+func Next(dir string) (uint64, error) {
+	firsts, err := segments(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(firsts) == 0 {
+		return 1, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	end, err := scan(dir, firsts[len(firsts)-1], func(Line) bool { return true })
+	return end.next, err
+}
+
+// LineSeq returns the number of a line of a log; false if it is none.
+func LineSeq(line []byte) (uint64, bool) {
+	_, seq, ok := parseFrame(line)
+	return seq, ok
 }

@@ -148,6 +148,7 @@ func (l *Log) put(buf []byte) error {
 		return err
 	}
 	l.size += int64(n)
+	l.bytes.Add(int64(n))
 	return nil
 }
 
@@ -163,6 +164,7 @@ func (l *Log) rotate() error {
 		return l.stop(fmt.Errorf("fsync: %w", err))
 	}
 	l.durable = l.written.Load()
+	l.synced.Store(l.durable)
 	if err := l.create(l.durable + 1); err != nil {
 		return err
 	}
@@ -213,6 +215,7 @@ func (l *Log) sync() error {
 		return l.stop(fmt.Errorf("fsync: %w", err))
 	}
 	l.durable = upto
+	l.synced.Store(upto)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/accounts"
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
@@ -26,18 +27,24 @@ type Config struct {
 	// Owner is the account and region that the service's own events are recorded for.
 	Owner record.Owner
 	Log   *slog.Logger
+	// Pipeline, Audit and Keyturn, the version of the program, are for backups.
+	Pipeline *service.Pipeline
+	Audit    audit.Sink
+	Keyturn  string
 }
 
 // Operator is the service.
 type Operator struct {
 	config Config
 	// These are Internal: they put into the audit log what the service does by itself.
-	rotated, destroyed, migrated, verified, repaired *service.Op
+	rotated, destroyed, migrated, completed, aborted, verified, repaired *service.Op
+
+	backups chan struct{} // holds one for each backup that is being made
 }
 
 // New returns the service.
 func New(c Config) *Operator {
-	o := &Operator{config: c}
+	o := &Operator{config: c, completed: completeBackup(), aborted: abortBackup(), backups: make(chan struct{}, maxBackups)}
 	o.rotated, o.destroyed, o.migrated = o.rotateByItself(), o.destroyVersions(), o.migratedAtStart()
 	o.verified, o.repaired = o.completeVerification(), o.repairStore()
 	return o
@@ -45,7 +52,7 @@ func New(c Config) *Operator {
 
 // Operations returns the operations for callers.
 func (o *Operator) Operations() []*service.Op {
-	return []*service.Op{o.getSealStatus(), o.rotateKeyring(), o.rotateRootKey(), o.migrateSeal(), o.startVerification(), o.getVerification()}
+	return []*service.Op{o.getSealStatus(), o.rotateKeyring(), o.rotateRootKey(), o.migrateSeal(), o.createBackup(), o.startVerification(), o.getVerification()}
 }
 
 // target is the one target of an operation on the deployment: there is but one, so policies name no resource.

@@ -119,6 +119,8 @@ func stored(t *testing.T) []Record {
 			Pins: []Pin{{"arn:aws:iam::111122223333:user/u", "AIDAEXAMPLE"}},
 		},
 		&Mark{Time: when, Suspended: when.AddDate(10, 0, 0)},
+		&Restored{ID: id, At: when.Add(time.Hour), BackupTime: when, Backup: "b", Revision: 7, Head: 1 << 40, Keyturn: "v1"},
+		&LastBackup{Backup: "b", At: when, Revision: 7, Bytes: 1 << 33, Full: true},
 	}
 }
 

@@ -25,6 +25,8 @@
 //	d/deployment                Deployment
 //	d/mark                      Mark: the high-water mark of time (not in keyturn dev)
 //	d/tracking                  Tracking
+//	d/restored                  Restored
+//	d/backup                    LastBackup
 //	o/NODE/SEQUENCE             an audit record not yet in the log (package service)
 //	i/...                       indexes: the key says everything, the value is empty
 //	c/...                       counters
@@ -155,6 +157,10 @@ func Decode(storeKey string, value []byte) (Record, error) {
 			r = new(Deployment)
 		case MarkStoreKey:
 			r = new(Mark)
+		case RestoredStoreKey:
+			r = new(Restored)
+		case LastBackupStoreKey:
+			r = new(LastBackup)
 		default:
 			r = new(Clock)
 		}

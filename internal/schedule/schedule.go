@@ -34,6 +34,7 @@ type Runner struct {
 	beside map[record.Due]bool      // events that run beside the others; guarded by mu
 
 	besides sync.WaitGroup
+	runs    map[record.DueKind]*runs // by what is in jobs; never changed
 
 	marks marks
 }
@@ -43,13 +44,18 @@ const maxBeside = 64
 
 // New returns a Runner; Run starts it.
 func New(p *service.Pipeline, k *kms.KMS, log *slog.Logger) *Runner {
-	return &Runner{
+	r := &Runner{
 		p: p, log: log, tick: time.Second, failed: make(map[record.Due]time.Time), beside: make(map[record.Due]bool),
 		jobs: map[record.DueKind]*service.Op{
 			record.DueRotation: k.RotateKey, record.DueDeletion: k.DeleteKey, record.DueSweep: k.SweepKey,
 			record.DueExpiry: k.ExpireMaterial, record.DueConnect: k.ConnectKeyStore,
 		},
+		runs: make(map[record.DueKind]*runs),
 	}
+	for kind := range r.jobs {
+		r.runs[kind] = new(runs)
+	}
+	return r
 }
 
 // Run runs what is due, once a second, until ctx ends. What reaches out to others, and so can take long, runs beside the rest.
@@ -204,7 +210,8 @@ func (r *Runner) due(ctx context.Context, after string, by time.Time) (page []re
 }
 
 // run runs one event to its end, dated at; in keyturn dev the clock's offset is persisted with it.
-func (r *Runner) run(ctx context.Context, d record.Due, at time.Time, offset time.Duration) (*kms.DueResponse, error) {
+func (r *Runner) run(ctx context.Context, d record.Due, at time.Time, offset time.Duration) (_ *kms.DueResponse, err error) {
+	defer func() { r.count(d.Kind, err) }()
 	op := r.jobs[d.Kind]
 	if op == nil {
 		return nil, errors.New("unknown kind of due event")

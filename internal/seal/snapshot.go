@@ -109,6 +109,7 @@ func (e *Escrow) Unseal(ctx context.Context, p Provider) error {
 	if m.Provider != p.Name() {
 		return fmt.Errorf("%w: sealed by provider %q, given is %q", ErrWrongKey, m.Provider, p.Name())
 	}
+	bind(p, m.Deployment)
 	e.Root, err = p.Unseal(ctx, m.Root)
 	return err
 }
@@ -145,6 +146,7 @@ func (e *Escrow) Restore(ctx context.Context, raw store.Store, p Provider, now t
 	root := random(xaes.KeySize)
 	m := r.meta
 	m.Provider = p.Name()
+	bind(p, m.Deployment)
 	if m.Root, err = p.Seal(ctx, root); err != nil {
 		return fmt.Errorf("sealing the root key: %w", err)
 	}

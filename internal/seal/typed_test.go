@@ -100,3 +100,29 @@ func TestBound(t *testing.T) {
 		}
 	}
 }
+
+// TestEscrowBound: so does one that opens a backup, and one that seals what is restored.
+func TestEscrowBound(t *testing.T) {
+	s := mustOpen(t, memstore.New(), options(1))
+	sn, err := s.TakeSnapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sn.Close()
+	e, err := sn.Escrow()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opens, seals := &boundProvider{KeyFile: NewKeyFile(testKey(1))}, &boundProvider{KeyFile: NewKeyFile(testKey(2))}
+	if err := (&Escrow{Meta: e.Meta}).Unseal(t.Context(), opens); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Restore(t.Context(), memstore.New(), seals, testTime); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []*boundProvider{opens, seals} {
+		if len(b.at) != 1 || b.at[0] != s.Keyring().Deployment() {
+			t.Errorf("it was bound to %q, the store is %s", b.at, s.Keyring().Deployment())
+		}
+	}
+}

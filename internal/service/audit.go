@@ -83,6 +83,7 @@ func (p *Pipeline) appendRecord(op *Op, call *Call, out *outcome) (eventID strin
 	if call.own {
 		return "", nil
 	}
+	defer call.Step(StepAudit)()
 	s := scratchPool.Get().(*scratch)
 	defer scratchPool.Put(s)
 	eventID = keys.NewKeyID().String()

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/maypok86/otter/v2/stats"
 
 	"github.com/keyturn/keyturn/internal/record"
 )
@@ -28,6 +29,7 @@ func newCache() *cache {
 	return &cache{
 		entries: otter.Must(&otter.Options[string, record.Record]{
 			MaximumWeight: cacheWeight,
+			StatsRecorder: stats.NewCounter(),
 			Weigher: func(key string, r record.Record) uint32 {
 				w := 1024 + 2*len(key)
 				return uint32(w + r.Weight())

@@ -141,6 +141,7 @@ type Call struct {
 	UserAgent string
 	Host      string
 	TLS       *audit.TLSDetails // nil on plain HTTP
+	Trace     Trace             // nil if nobody follows the call
 
 	// Now is the service's time, stamped by the pipeline once for the request.
 	Now time.Time

@@ -33,9 +33,9 @@ func (p *Pipeline) commit(ctx context.Context, tx *Tx, op *Op, out *outcome) err
 	if err != nil {
 		return err
 	}
-	_, err = p.store.Commit(ctx, b)
+	err = p.census.commit(ctx, tx, b)
 	switch {
-	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrTooLarge):
+	case nothingWritten(err):
 		return err
 	case err != nil: // it may have happened
 		p.cache.drop()
@@ -51,6 +51,11 @@ func (p *Pipeline) commit(ctx context.Context, tx *Tx, op *Op, out *outcome) err
 		f()
 	}
 	return nil
+}
+
+// nothingWritten tells whether a commit's error says so.
+func nothingWritten(err error) bool {
+	return errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrTooLarge)
 }
 
 // stampClock persists the offset of keyturn dev's clock with the service's own dated work, so that after a crash the clock is

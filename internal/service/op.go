@@ -5,6 +5,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
@@ -55,6 +56,25 @@ type None struct{}
 
 // AppendJSON implements api.Response: the body is empty.
 func (*None) AppendJSON(dst []byte) []byte { return dst }
+
+// Stream is a response that is made while it is sent, since it is too long to be made first. It holds what it is made of until it has been sent
+// or discarded: one of these is always called, once.
+type Stream interface {
+	api.Response
+	// Head returns what is told ahead: the media type, and short texts by their names, both in ASCII.
+	Head() (mediaType string, fields map[string]string)
+	// Send writes it all. After an error what was written is not whole, which the receiver must be able to see.
+	Send(ctx context.Context, w io.Writer) error
+	// Discard lets go of what it holds.
+	Discard()
+}
+
+// discard discards a response that nobody will get.
+func discard(resp any) {
+	if s, ok := resp.(Stream); ok {
+		s.Discard()
+	}
+}
 
 // Def defines an operation with request *Q and response *R. Plan must be pure but for what it does to the Tx: it may run
 // several times before its commit succeeds.

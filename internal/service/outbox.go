@@ -29,6 +29,7 @@ type outbox struct {
 	wake    chan struct{}
 	done    chan struct{}
 
+	moving  sync.Mutex // held while records are on their way from the store to the log
 	mu      sync.Mutex
 	changed *sync.Cond // of what follows
 	wanted  uint64     // flushes asked for
@@ -141,32 +142,51 @@ func (o *outbox) loop() {
 // drain appends what is in the store to the log and removes it, until nothing is left.
 func (o *outbox) drain(ctx context.Context) error {
 	for {
-		entries, err := o.page(ctx)
-		if err != nil {
+		empty, err := o.drainPage(ctx)
+		if empty || err != nil {
 			return err
 		}
-		if len(entries) == 0 {
-			o.doubt = false
-			o.pending.Store(0) // but for what came this instant
-			return nil
-		}
-		lines, err := o.unlogged(entries)
-		if err != nil {
-			return err
-		}
-		doubt := o.doubt
-		o.doubt = true // until they are removed
-		if len(lines) > 0 {
-			if _, err := o.p.sink.AppendSync(lines); err != nil {
-				return err
-			}
-		}
-		if err := o.remove(ctx, entries); err != nil {
-			return err
-		}
-		o.doubt = doubt // what was there before this page may be on the next
-		o.pending.Add(-int64(len(entries)))
 	}
+}
+
+// drainPage drains as much as one append takes, and tells whether nothing was left.
+func (o *outbox) drainPage(ctx context.Context) (empty bool, err error) {
+	o.moving.Lock()
+	defer o.moving.Unlock()
+	entries, err := o.page(ctx)
+	if err != nil {
+		return false, err
+	}
+	if len(entries) == 0 {
+		o.doubt = false
+		o.pending.Store(0) // but for what came this instant
+		return true, nil
+	}
+	lines, err := o.unlogged(entries)
+	if err != nil {
+		return false, err
+	}
+	doubt := o.doubt
+	o.doubt = true // until they are removed
+	if len(lines) > 0 {
+		if _, err := o.p.sink.AppendSync(lines); err != nil {
+			return false, err
+		}
+	}
+	if err := o.remove(ctx, entries); err != nil {
+		return false, err
+	}
+	o.doubt = doubt // what was there before this page may be on the next
+	o.pending.Add(-int64(len(entries)))
+	return false, nil
+}
+
+// Still runs f at a moment at which no audit record of a change is on its way from the store to the log: each is in one of them, and none that
+// f cannot see in the store comes into the log meanwhile. f should be short.
+func (p *Pipeline) Still(f func() error) error {
+	p.outbox.moving.Lock()
+	defer p.outbox.moving.Unlock()
+	return f()
 }
 
 // page returns the first entries, as many as one append takes.

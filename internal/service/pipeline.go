@@ -45,6 +45,8 @@ type Config struct {
 	Quotas *throttle.Limiter
 	// Exclusive makes Control operations possible: every request waits while one runs. Only keyturn dev sets it.
 	Exclusive bool
+	// Local is told of every call of DoLocal, with its error and how long it took. Nil: nobody is.
+	Local func(op *Op, call *Call, err error, took time.Duration)
 }
 
 // Pipeline runs operations. It is safe for concurrent use.
@@ -60,6 +62,8 @@ type Pipeline struct {
 	cache     *cache
 	outbox    *outbox
 	usage     *usage
+	census    *Census
+	local     func(op *Op, call *Call, err error, took time.Duration)
 	exclusive bool
 	gate      sync.RWMutex // only with exclusive: requests hold it for reading
 	damage    atomic.Pointer[error]
@@ -80,7 +84,8 @@ func New(ctx context.Context, c Config) (*Pipeline, error) {
 	if p.realTime == nil {
 		p.realTime = time.Now
 	}
-	p.outbox, p.usage = newOutbox(p, c.NodeID), newUsage(p)
+	p.local = c.Local
+	p.outbox, p.usage, p.census = newOutbox(p, c.NodeID), newUsage(p), newCensus(p)
 	if err := p.outbox.drain(ctx); err != nil {
 		return nil, fmt.Errorf("bringing the audit log up to date: %w", err)
 	}
@@ -136,12 +141,14 @@ func (p *Pipeline) Clock() clock.Clock { return p.clock }
 // Commits tells how many changes this pipeline has committed. Uses of keys, which are written down apart, are none.
 func (p *Pipeline) Commits() uint64 { return p.commits.Load() }
 
-// Healthy returns what keeps the server from being ready, nil if nothing does: damaged records, or a log that cannot be written.
+// Healthy returns what keeps the server from being ready, joined by errors.Join, nil if nothing does: damaged records, or a log that
+// cannot be written.
 func (p *Pipeline) Healthy() error {
+	err := p.Writable()
 	if d := p.damage.Load(); d != nil {
-		return *d
+		err = errors.Join(*d, err)
 	}
-	return p.Writable()
+	return err
 }
 
 // Writable returns what keeps changes from being made, nil if nothing does: an audit log that cannot be written.
@@ -187,7 +194,13 @@ func (p *Pipeline) DoLocal(ctx context.Context, op *Op, call *Call, req any) (an
 		defer p.gate.RUnlock()
 	}
 	call.Now = p.clock.Now()
-	return p.protect(ctx, op, call, req)
+	if p.local == nil || call.own {
+		return p.protect(ctx, op, call, req)
+	}
+	start := time.Now()
+	resp, err := p.protect(ctx, op, call, req)
+	p.local(op, call, err, time.Since(start))
+	return resp, err
 }
 
 // Shared keeps Control operations out until the returned function is called. The scheduler holds it while it works.
@@ -291,7 +304,9 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		}
 		tx := p.begin(ctx, call, d.Kind)
 		tx.Operation, tx.DryRun = d.Name, d.DryRun != nil && d.DryRun(q)
+		end := call.Step(StepResolve)
 		targets, err := resolve(tx, d, q)
+		end()
 		tx.Targets = targets
 		if pr := (*Provision)(nil); errors.As(err, &pr) {
 			err := p.allow(tx, op, targets, d, q)
@@ -310,7 +325,9 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			continue
 		}
 		if err == nil {
+			end = call.Step(StepAuthorize)
 			err = p.admit(tx, op, targets, d, q)
+			end()
 		}
 		if err == nil && d.Tokens != nil {
 			err = tx.checkGrantTokens(d.Tokens(q))
@@ -324,7 +341,9 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		}
 		var resp *R
 		if err == nil {
+			end = call.Step(StepPlan)
 			resp, err = d.Plan(tx, q, targets)
+			end()
 		}
 		if err == nil && d.DryRun != nil && d.DryRun(q) {
 			err = ErrDryRun
@@ -345,6 +364,7 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			}
 			eventID, err := p.appendRecord(op, call, out)
 			if err != nil {
+				discard(resp)
 				return nil, err
 			}
 			if tx.usedN > 0 {
@@ -353,7 +373,9 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 			p.usage.noteAccessKey(op, call)
 			return resp, nil
 		}
+		end = call.Step(StepCommit)
 		err = p.commit(ctx, tx, op, out)
+		end()
 		if errors.Is(err, store.ErrConflict) {
 			if lane == nil && d.Kind == Change {
 				// Those that have lost go one after the other from here on, instead of making each other lose.

@@ -60,6 +60,7 @@ type read struct {
 	version  uint64        // its own, 0 if absent
 	indexes  []string
 	counters []string
+	class    KeyClass // of a key
 }
 
 func (p *Pipeline) begin(ctx context.Context, call *Call, kind Kind) *Tx {
@@ -105,7 +106,7 @@ func (tx *Tx) lookup(storeKey string) (record.Record, error) {
 			if rd.record, err = tx.p.decode(storeKey, entries[0].Value); err != nil {
 				return nil, err
 			}
-			rd.indexes, rd.counters = rd.record.Indexes(), rd.record.Counters()
+			rd.indexes, rd.counters, rd.class = rd.record.Indexes(), rd.record.Counters(), classOf(rd.record)
 			rd.version = rd.record.Provenance().Version
 		}
 		tx.reads[storeKey] = rd

@@ -26,6 +26,8 @@ func (x *exchange) serveJSON() {
 			target = x.r.URL.Query().Get("X-Amz-Target")
 		}
 	}
+	op := x.h.KMS[target]
+	x.seen.Op = op
 	if e := x.readBody(); e != nil {
 		x.failJSON(e, target)
 		return
@@ -35,7 +37,6 @@ func (x *exchange) serveJSON() {
 		x.failJSON(e, target)
 		return
 	}
-	op := x.h.KMS[target]
 	if op == nil {
 		x.failJSON(api.New(api.UnknownOperationException), target)
 		return
@@ -51,6 +52,10 @@ func (x *exchange) serveJSON() {
 		x.writeJSONError(err.(*api.Error))
 		return
 	}
+	if s, ok := resp.(service.Stream); ok {
+		x.stream(s)
+		return
+	}
 	x.out = resp.AppendJSON(x.out[:0])
 	x.write(http.StatusOK, jsonTypeHeader)
 }
@@ -62,6 +67,7 @@ func (x *exchange) failJSON(e *api.Error, target string) {
 }
 
 func (x *exchange) writeJSONError(e *api.Error) {
+	x.seen.Code = e.Code
 	x.out = append(x.out[:0], `{"__type":"`...)
 	x.out = append(x.out, e.Code...)
 	x.out = append(x.out, '"')

@@ -40,6 +40,7 @@ func (x *exchange) serveQuery(post bool) {
 	if x.query != nil {
 		op, scope = x.query.Operations[action], x.query.Name
 	}
+	x.seen.Op = op
 	if op != nil && op.Unsigned {
 		x.serveBearer(op, form)
 		return
@@ -68,7 +69,9 @@ func (x *exchange) serveBearer(op *service.Op, form url.Values) {
 	var caller *service.Caller
 	region := ""
 	if err == nil {
+		end := x.step(service.StepAuthenticate)
 		caller, region, err = x.h.Bearer(x.r.Context(), req)
+		end()
 	}
 	call, e := x.call(caller, region, err)
 	if e != nil {
@@ -128,6 +131,7 @@ var queryCodes = map[api.ErrorCode]struct {
 }
 
 func (x *exchange) writeQueryError(e *api.Error) {
+	x.seen.Code = e.Code
 	status := e.Code.Status()
 	if q, ok := queryCodes[e.Code]; ok {
 		e, status = &api.Error{Code: q.code, Message: e.Message}, q.status

@@ -49,7 +49,11 @@ type Config struct {
 	Security *audit.SecurityLog
 	// Ready returns what keeps the server from being ready.
 	Ready func() error
-	Log   *slog.Logger
+	// Observer is told of every request; nil: nobody is.
+	Observer Observer
+	// Metrics answers /metrics; nil: there are none here.
+	Metrics http.Handler
+	Log     *slog.Logger
 }
 
 // Handler is the whole HTTP surface.
@@ -86,6 +90,7 @@ type exchange struct {
 	out       []byte
 	query     *QueryService // of the request, nil if there is none
 	input     sigv4.Input
+	seen      Observation
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -108,6 +113,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchanges.Get().(*exchange)
 	x.h, x.w, x.r = h, w, r
 	x.requestID = keys.NewKeyID().String()
+	if h.Observer != nil {
+		x.seen.Start, x.seen.Trace = time.Now(), h.Observer.Begin(r)
+	}
 	w.Header()["x-amzn-RequestId"] = []string{x.requestID}
 	defer x.release()
 	x.serve()
@@ -115,7 +123,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // release gives the exchange back, its buffers emptied. A panic on the way here is logged, and ends the connection.
 func (x *exchange) release() {
-	if v := recover(); v != nil {
+	v := recover()
+	x.observe(v != nil && v != http.ErrAbortHandler)
+	if v == http.ErrAbortHandler {
+		panic(v) // on purpose
+	}
+	if v != nil {
 		x.h.Log.Error("panic while serving", "requestID", x.requestID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 		panic(http.ErrAbortHandler)
 	}
@@ -132,7 +145,7 @@ func (x *exchange) release() {
 	exchanges.Put(x)
 }
 
-// reserved answers the paths that are not AWS's. Reserved for later are /metrics, /console/ and /kms/xks/.
+// reserved answers the paths that are not AWS's. Reserved for later are /console/ and /kms/xks/.
 func (h *Handler) reserved(w http.ResponseWriter, r *http.Request) bool {
 	switch path := r.URL.Path; {
 	case path == "/healthz":
@@ -143,27 +156,18 @@ func (h *Handler) reserved(w http.ResponseWriter, r *http.Request) bool {
 			h.Log.Warn("readiness changed", "ready", ready, "error", err)
 		}
 		if err != nil {
-			respondText(w, http.StatusServiceUnavailable, "not ready: "+readiness(err)+"\n")
+			respondText(w, http.StatusServiceUnavailable, readiness(err))
 		} else {
 			respondText(w, http.StatusOK, "ok\n")
 		}
+	case path == "/metrics" && h.Metrics != nil:
+		h.Metrics.ServeHTTP(w, r)
 	case path == "/metrics", path == "/console", strings.HasPrefix(path, "/console/"), strings.HasPrefix(path, "/kms/xks/"):
 		respondText(w, http.StatusNotFound, "not found\n")
 	default:
 		return false
 	}
 	return true
-}
-
-// readiness says what kind of trouble it is; the details are in the server's log, not for whoever asks.
-func readiness(err error) string {
-	switch {
-	case errors.Is(err, audit.ErrNoSpace):
-		return "the disk of the audit log is full"
-	case errors.Is(err, audit.ErrStopped), errors.Is(err, audit.ErrClosed):
-		return "the audit log cannot be written"
-	}
-	return "the store is damaged or stopped"
 }
 
 func respondText(w http.ResponseWriter, status int, text string) {
@@ -188,6 +192,7 @@ func (x *exchange) serve() {
 	case r.Method == http.MethodGet && strings.Contains(r.URL.RawQuery, "Action="):
 		x.serveQuery(false)
 	default:
+		x.seen.Code = api.UnknownOperationException
 		x.h.reject(r, "UnknownOperationException", r.Header.Get("X-Amz-Target"))
 		x.w.Header().Set("Content-Type", "application/xml")
 		x.w.WriteHeader(http.StatusNotFound)
@@ -254,7 +259,9 @@ func (x *exchange) readBody() *api.Error {
 func (x *exchange) authenticate(scope string) (*service.Call, *api.Error) {
 	r := x.r
 	x.input = sigv4.Input{Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Host: r.Host, Header: r.Header, Body: x.body}
+	end := x.step(service.StepAuthenticate)
 	caller, region, err := x.h.Authenticate(&x.input, r, scope)
+	end()
 	return x.call(caller, region, err)
 }
 
@@ -269,9 +276,11 @@ func (x *exchange) call(caller *service.Caller, region string, err error) (*serv
 		}
 		return nil, e
 	}
-	return &service.Call{
+	x.seen.Call = &service.Call{
 		Caller: caller, Region: region, RequestID: x.requestID, SourceIP: remoteIP(r), UserAgent: r.UserAgent(), Host: r.Host, TLS: tlsDetails(r),
-	}, nil
+		Trace: x.seen.Trace,
+	}
+	return x.seen.Call, nil
 }
 
 func remoteIP(r *http.Request) string {

@@ -71,6 +71,7 @@ type Store struct {
 	pool      *sync.Pool
 	failpoint func(stage) error
 	history   *store.History
+	meter     store.Meter
 
 	requests chan *request // unbuffered: what was received is being written, what was not never will be
 	stop     chan struct{} // closed by Close
@@ -82,8 +83,9 @@ type Store struct {
 	snapshots   map[*snapshot]struct{} // those that are open
 
 	// Owned by the committer until done is closed, then by Close.
-	head store.Rev
-	torn bool // bbolt panicked with its locks held: it must not be called again
+	head  store.Rev
+	shown atomic.Uint64 // head, for Stats
+	torn  bool          // bbolt panicked with its locks held: it must not be called again
 }
 
 var _ store.Store = (*Store)(nil)
@@ -126,6 +128,7 @@ func Open(path string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: opening %s: %w", path, err), guarded(db.Close))
 	}
+	s.shown.Store(uint64(s.head))
 	s.history = store.NewHistory(s.head)
 	go s.run()
 	return s, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -30,7 +31,8 @@ type result struct {
 
 // Commit implements store.Store. A context that ends before the batch is taken up gives its error, and nothing is
 // written; later it changes nothing: Commit waits for the outcome, which takes as long as the disk.
-func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Rev, error) {
+func (s *Store) Commit(ctx context.Context, b store.Batch) (_ store.Rev, err error) {
+	defer func(start time.Time) { s.meter.Committed(start, err) }(time.Now())
 	if err := b.Validate(); err != nil {
 		return 0, err
 	}
@@ -97,6 +99,7 @@ func (s *Store) commit(group []*request) bool {
 	err := s.transact(&g, group)
 	if err == nil {
 		s.head = g.head
+		s.shown.Store(uint64(g.head))
 		for _, c := range g.commits {
 			s.history.Append(c.rev, c.changes)
 		}

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/keyturn/keyturn/internal/store"
 )
@@ -21,6 +22,7 @@ type Store struct {
 	head    store.Rev
 	closed  bool
 	history *store.History
+	meter   store.Meter
 }
 
 var _ store.Store = (*Store)(nil)
@@ -80,7 +82,8 @@ func (s *Store) Scan(ctx context.Context, prefix, after string, limit int) ([]st
 }
 
 // Commit implements store.Store; durable means for the life of the process.
-func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Rev, error) {
+func (s *Store) Commit(ctx context.Context, b store.Batch) (_ store.Rev, err error) {
+	defer func(start time.Time) { s.meter.Committed(start, err) }(time.Now())
 	if err := b.Validate(); err != nil {
 		return 0, err
 	}

@@ -38,6 +38,7 @@ func Run(t *testing.T, open Open, reopen Reopen) {
 		{"SnapshotStays", testSnapshotStays},
 		{"SnapshotCloses", testSnapshotCloses},
 		{"Limits", testLimits},
+		{"Stats", testStats},
 		{"Revisions", testRevisions},
 		{"Increments", testIncrements},
 		{"Context", testContext},

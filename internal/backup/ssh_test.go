@@ -1,0 +1,14 @@
+package backup
+
+// An SSH key pair that ssh-keygen made for these tests.
+const (
+	sshRecipient = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEOaSFNXhI6ufCbkCFGhZuL1aJTsfG8DtcZ5tzaFwPg1"
+	sshIdentity  = `-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
+QyNTUxOQAAACBDmkhTV4SOrnwm5AhRoWbi9WiU7HxvA7XGebc2hcD4NQAAAIgXcuRyF3Lk
+cgAAAAtzc2gtZWQyNTUxOQAAACBDmkhTV4SOrnwm5AhRoWbi9WiU7HxvA7XGebc2hcD4NQ
+AAAEBp2yGXXyKYp4F7xhwrnSRrnfaAd72o9r7evX4UkJXMK0OaSFNXhI6ufCbkCFGhZuL1
+aJTsfG8DtcZ5tzaFwPg1AAAAAAECAwQF
+-----END OPENSSH PRIVATE KEY-----
+`
+)

@@ -1,0 +1,159 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/keys"
+	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/seal"
+)
+
+// Source is what a backup is made of.
+type Source struct {
+	Seal *seal.Store
+	Log  Log
+	// Still runs a function at a moment at which no audit record is on its way from the store to the log. Nil: none ever is, since no server
+	// runs.
+	Still   func(func() error) error
+	Keyturn string // version of the program
+	Now     func() time.Time
+}
+
+// Log is the audit log as a backup reads it.
+type Log interface {
+	// Next returns the number of the next line. All before it are on disk.
+	Next() (uint64, error)
+	// Since yields the lines with that number and later ones, in order.
+	Since(seq uint64) iter.Seq2[audit.Line, error]
+}
+
+// SinkLog is the log of a running server.
+type SinkLog struct{ audit.Sink }
+
+// Next implements Log.
+func (l SinkLog) Next() (uint64, error) {
+	next := l.NextSeq()
+	_, err := l.AppendSync(nil) // lines that a power cut could take back must be in no backup: others would get their numbers
+	return next, err
+}
+
+// DirLog is the log in a directory that nobody writes to.
+type DirLog string
+
+// Next implements Log.
+func (d DirLog) Next() (uint64, error) { return audit.Next(string(d)) }
+
+// Since implements Log.
+func (d DirLog) Since(seq uint64) iter.Seq2[audit.Line, error] { return audit.Read(string(d), seq) }
+
+// Options say what is wanted.
+type Options struct {
+	Recipients *Recipients // nil: the backup is for the seal
+	Since      *Position   // what an incremental backup goes on from; nil: a full one
+	NoAudit    bool        // leave out the audit log; with Since, as its base has it
+}
+
+// Backup is one that has been begun: the state is fixed. It must be closed.
+type Backup struct {
+	Header
+	source     Source
+	snapshot   *seal.Snapshot
+	escrow     *seal.Escrow
+	recipients []age.Recipient
+}
+
+// Take fixes the state that the backup will have. The errors are of Options, such as ErrChain, or ErrFIPS; or those of the store.
+func Take(ctx context.Context, s Source, o Options) (_ *Backup, err error) {
+	if err := allowed(); err != nil {
+		return nil, err
+	}
+	b := &Backup{source: s}
+	if o.Recipients != nil {
+		if err := o.Recipients.check(); err != nil {
+			return nil, err
+		}
+		b.recipients = o.Recipients.list
+	}
+	still := s.Still
+	if still == nil {
+		still = func(f func() error) error { return f() }
+	}
+	// Changes are in the store with their audit records, until these are in the log. While none is on its way, the log's end and the store
+	// belong together: the log has every change but those whose records are in the snapshot, and none that came later.
+	var next uint64
+	err = still(func() (err error) {
+		if b.snapshot, err = s.Seal.TakeSnapshot(ctx); err == nil {
+			next, err = s.Log.Next()
+		}
+		return err
+	})
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	if b.escrow, err = b.snapshot.Escrow(); err != nil {
+		return nil, err
+	}
+	if b.recipients == nil {
+		b.recipients = []age.Recipient{sealRecipient{b.escrow}}
+		b.escrow = &seal.Escrow{Meta: b.escrow.Meta} // who opens the backup has the root key
+	}
+	ring := s.Seal.Keyring()
+	b.Header = Header{
+		Position: Position{
+			Format: Format, Backup: keys.NewKeyID().String(), Deployment: ring.Deployment(), Revision: b.snapshot.Rev(), Audit: !o.NoAudit, Next: next,
+			Time: s.Now().UTC().Truncate(time.Millisecond),
+		},
+		Keyturn: s.Keyturn, Dev: ring.Dev(), Base: o.Since,
+	}
+	if b.History, err = b.history(ctx); err != nil {
+		return nil, err
+	}
+	if o.Since != nil {
+		if err := o.Since.check(); err != nil {
+			return nil, err
+		}
+		if err := b.follows(o.Since); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// history is the ID of the restore that made the store.
+func (b *Backup) history(ctx context.Context) (string, error) {
+	entries, err := b.snapshot.Get(ctx, record.RestoredStoreKey)
+	if err != nil || entries[0].Rev == 0 {
+		return "", err
+	}
+	r, err := record.Decode(record.RestoredStoreKey, entries[0].Value)
+	if err != nil {
+		return "", err
+	}
+	restored, ok := r.(*record.Restored)
+	if !ok {
+		return "", fmt.Errorf("%w: %s", record.ErrDecode, record.RestoredStoreKey)
+	}
+	return restored.ID, nil
+}
+
+// Close lets go of the state. Closing again does nothing.
+func (b *Backup) Close() {
+	if b.snapshot != nil {
+		b.snapshot.Close()
+	}
+}
+
+// errLog is an audit log that does not have what the backup is to have.
+var errLog = errors.New("the audit log is not whole")
