@@ -34,7 +34,7 @@ type auditRecord struct {
 	} `json:"requestParameters"`
 	ResponseElements struct {
 		KeyringVersion int64 `json:"keyringVersion"`
-		KeyMetadata struct {
+		KeyMetadata    struct {
 			KeyID      string `json:"keyId"`
 			ARN        string `json:"arn"`
 			MaterialID string `json:"currentKeyMaterialId"`
@@ -50,6 +50,7 @@ type auditRecord struct {
 		MaterialID string `json:"keyMaterialId"` // ImportKeyMaterial
 	} `json:"responseElements"`
 	Details struct {
+		Number       int64  `json:"number"`
 		KeyID        string `json:"keyId"`
 		RotationType string `json:"rotationType"`
 		Previous     string `json:"previousKeyMaterialId"`

@@ -12,6 +12,13 @@ func (w *world) readServiceEvent(r *auditRecord, onDemand map[*family][]*call) {
 	if t := r.EventTime.Add(time.Second); t.After(w.horizon) { // the log has whole seconds
 		w.horizon = t
 	}
+	if r.EventName == "DestroyMaterialCopies" {
+		if r.Details.Number != w.scrubbed+1 {
+			w.fault("audit line %d: DestroyMaterialCopies number %d after number %d", r.Keyturn.Seq, r.Details.Number, w.scrubbed)
+		}
+		w.scrubbed = r.Details.Number
+		return
+	}
 	var k *key
 	if len(r.Resources) == 1 {
 		k = w.keys[r.Resources[0].ARN]
@@ -52,6 +59,13 @@ func (w *world) readServiceEvent(r *auditRecord, onDemand map[*family][]*call) {
 // readSynchronized takes in that what related keys share went from their primary to the others. The record names the primary alone.
 func (w *world) readSynchronized(r *auditRecord) {
 	w.stats.synchronized++
+	if r.EventName == "DestroyMaterialCopies" {
+		if r.Details.Number != w.scrubbed+1 {
+			w.fault("audit line %d: DestroyMaterialCopies number %d after number %d", r.Keyturn.Seq, r.Details.Number, w.scrubbed)
+		}
+		w.scrubbed = r.Details.Number
+		return
+	}
 	var k *key
 	if len(r.Resources) == 1 {
 		k = w.keys[r.Resources[0].ARN]

@@ -26,7 +26,8 @@ type world struct {
 
 	mu       sync.Mutex
 	round    int
-	keyring  int64 // the newest version of it that was answered
+	keyring  int64            // the newest version of it that was answered
+	scrubbed int64            // number of the last compaction that the log tells of
 	families []*family        // in order of creation
 	keys     map[string]*key  // by ARN
 	live     []*key           // those not gone, in order of creation
@@ -61,15 +62,16 @@ type stats struct {
 	lines, checks          int           // audit lines read, keys compared
 	stores                 int           // stores read from end to end
 	seals                  int           // new keys of the keyring, or root keys
+	compactions            int           // of the store
 	swapped                int           // RotateKey events logged before the one that they follow
 	slowest                time.Duration // start
 }
 
 func (s stats) String() string {
 	return fmt.Sprintf("%d starts (slowest %v), %d calls answered, %d refused, %d under way at a kill (%d had happened), %d rotations (%d to imported material), %d deletions (%d after all replicas), "+
-		"%d replicas, %d primaries changed, %d synchronized, %d imports, %d expired, %d uses that must be counted, %d audit lines (%d out of order), %d keys compared, %d stores read, %d times sealed anew",
+		"%d replicas, %d primaries changed, %d synchronized, %d imports, %d expired, %d uses that must be counted, %d audit lines (%d out of order), %d keys compared, %d stores read, %d times sealed anew, %d times compacted",
 		s.starts, s.slowest.Round(time.Millisecond), s.acked, s.refused, s.doubted, s.happened, s.rotations, s.turns, s.deletions, s.waited,
-		s.replicas, s.promotions, s.synchronized, s.imports, s.expiries, s.settled, s.lines, s.swapped, s.checks, s.stores, s.seals)
+		s.replicas, s.promotions, s.synchronized, s.imports, s.expiries, s.settled, s.lines, s.swapped, s.checks, s.stores, s.seals, s.compactions)
 }
 
 // meager names what a long run should have met and did not.
@@ -82,6 +84,7 @@ func (s stats) meager() (missing []string) {
 		{"deletions", s.deletions}, {"deletions after all replicas", s.waited}, {"replicas", s.replicas}, {"changes of the primary", s.promotions}, {"imports", s.imports},
 		{"expiries", s.expiries}, {"rotations to imported material", s.turns}, {"synchronized keys", s.synchronized},
 		{"uses that must be counted", s.settled}, {"stores read", s.stores}, {"new keys of the keyring", s.seals},
+		{"compactions", s.compactions},
 	} {
 		if n.count == 0 {
 			missing = append(missing, n.name)

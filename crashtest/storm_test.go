@@ -50,6 +50,10 @@ func (w *world) storm(p *process, c *client, r *rand.Rand) {
 		delay, operation := time.Duration(r.IntN(60))*time.Millisecond, []string{"RotateKeyring", "RotateRootKey"}[r.IntN(2)]
 		wg.Go(func() { w.rotateSeal(ctx, c, delay, operation) })
 	}
+	if r.IntN(6) == 0 {
+		delay := time.Duration(r.IntN(60)) * time.Millisecond
+		wg.Go(func() { w.compactStore(ctx, c, delay) })
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -136,6 +140,20 @@ func (w *world) rotateSeal(ctx context.Context, c *client, after time.Duration, 
 	}
 	w.do(ctx, a, func(ctx context.Context) error { //nolint:errcheck // filed by do
 		return c.keyturn(ctx, regions[0], operation, "{}", &reply)
+	})
+}
+
+// compactStore has what is not in use of the store overwritten, so that kills come in the middle of that, too.
+func (w *world) compactStore(ctx context.Context, c *client, after time.Duration) {
+	select {
+	case <-time.After(after):
+	case <-ctx.Done():
+		return
+	}
+	a := &call{name: "CompactStore", apply: func(*auditRecord) { w.stats.compactions++ }}
+	w.do(ctx, a, func(ctx context.Context) error { //nolint:errcheck // filed by do
+		var reply struct{}
+		return c.keyturn(ctx, regions[0], "CompactStore", "{}", &reply)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
@@ -22,6 +23,7 @@ import (
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/check/inside"
 	"github.com/keyturn/keyturn/internal/clock"
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/iam"
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/keystores"
@@ -65,9 +67,11 @@ type appConfig struct {
 	Migrate func(ctx context.Context) (seal.Provider, error)
 	// Management is the account that manages the others where the store names none; "": nobody does.
 	Management string
-	FixedMAC   []byte // see seal.Options
-	KMS        kms.Config
-	Stores     *keystores.Config // what custom key stores keep their keys in; nil: nothing
+	// Destruction: what is zero is the default.
+	Destruction operator.Destruction
+	FixedMAC    []byte // see seal.Options
+	KMS         kms.Config
+	Stores      *keystores.Config // what custom key stores keep their keys in; nil: nothing
 	// WebIdentity says where the keys of OpenID Connect providers come from; nil: from those at public addresses.
 	WebIdentity *discovery.Config
 	Checks      *serverChecks     // nil: keys are not checked
@@ -105,6 +109,7 @@ func (c *appConfig) management() string {
 // app is an opened keyturn: everything but the listener.
 type app struct {
 	Handler  http.Handler
+	sealed   *seal.Store
 	pipeline *service.Pipeline
 	accounts *accounts.Accounts
 	operator *operator.Operator
@@ -166,6 +171,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
+	a.sealed = sealed
 	node := nodeOf(sealed.Keyring().Deployment())
 	sink, err := a.openAudit(c, node)
 	if err != nil {
@@ -374,18 +380,19 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, false, fmt.Errorf("making the data directory: %w", err)
 	}
+	// Its own name must survive a power cut, too; this run or one before may have made it. Who may not read the directory above
+	// cannot sync it.
+	if err := disk.OS.SyncDir(filepath.Dir(filepath.Clean(c.DataDir))); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return nil, false, fmt.Errorf("making the name of the data directory durable: %w", err)
+	}
 	if err := checkDataDir(c.DataDir); err != nil {
 		return nil, false, err
 	}
-	lock := flock.New(filepath.Join(c.DataDir, lockFile), flock.SetPermissions(0o600))
-	ok, err := lock.TryLock()
+	unlock, err := lockDataDir(c.DataDir)
 	if err != nil {
-		return nil, false, fmt.Errorf("locking the data directory: %w", err)
+		return nil, false, err
 	}
-	if !ok {
-		return nil, false, fmt.Errorf("%w: data directory %s", store.ErrLocked, c.DataDir)
-	}
-	a.closers = append(a.closers, lock.Close)
+	a.closers = append(a.closers, unlock)
 	if err := noRestore(c.DataDir); err != nil {
 		return nil, false, err
 	}
@@ -402,6 +409,19 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	}
 	a.closers = append(a.closers, st.Close)
 	return st, created, nil
+}
+
+// lockDataDir keeps every other keyturn out of a data directory until the returned function is called. store.ErrLocked.
+func lockDataDir(dir string) (unlock func() error, err error) {
+	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("locking the data directory: %w", err)
+	}
+	if !ok {
+		return nil, fmt.Errorf("%w: data directory %s", store.ErrLocked, dir)
+	}
+	return lock.Close, nil
 }
 
 // noAuditLog refuses to begin anew where there was a store: everything encrypted under it would look lost for good.
@@ -484,6 +504,7 @@ func (a *app) run(ctx context.Context, s *serving) error {
 	background.Go(func() { a.runner.Run(runCtx) })
 	background.Go(func() { a.countKeys(runCtx) })
 	background.Go(func() { a.operator.Maintain(runCtx, a.pipeline) })
+	background.Go(func() { a.operator.MaintainStore(runCtx, a.pipeline) })
 	if a.checks != nil {
 		background.Go(func() { a.checks.run(runCtx) })
 	}

@@ -36,6 +36,7 @@ type serverConfig struct {
 	WebIdentity       *webIdentityConfig `yaml:"web_identity"`
 	Check             *checkConfig       `yaml:"check"`
 	Quotas            *quotasConfig      `yaml:"quotas"`
+	Destruction       destructionConfig  `yaml:"destruction"`
 	Metrics           *metricsConfig     `yaml:"metrics"`
 	Debug             *debugConfig       `yaml:"debug"`
 	Log               *logConfig         `yaml:"log"`

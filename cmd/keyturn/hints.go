@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/keyturn/keyturn/internal/backup"
+	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/seal/awskms"
 	"github.com/keyturn/keyturn/internal/store"
@@ -34,7 +36,11 @@ func hintFor(err error) string {
 		return "use the keyturn that made the data directory, or another data directory; nothing was changed"
 	case errors.Is(err, store.ErrLocked):
 		return "another keyturn is running on it: stop that one, or use another data directory"
-	case errors.Is(err, seal.ErrDamaged), errors.Is(err, store.ErrDamaged):
+	case errors.Is(err, store.ErrNoSpace), errors.Is(err, audit.ErrNoSpace), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "the disk is full: make room on it and start again"
+	case errors.Is(err, syscall.EIO), errors.Is(err, store.ErrUnknown), errors.Is(err, audit.ErrStopped):
+		return "the disk fails: the system's log says more of it; see to it and start again"
+	case errors.Is(err, seal.ErrDamaged), errors.Is(err, store.ErrDamaged), errors.Is(err, audit.ErrDamaged):
 		return "the data is not what keyturn wrote: restore it from a copy; nothing was changed"
 	}
 	return ""

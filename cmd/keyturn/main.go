@@ -45,7 +45,7 @@ func newRootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newDevCommand(), newInitCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newUnsealCommand(), newBackupCommand(), newRestoreCommand(), newAccountsCommand(), newKeysCommand(),
-		newCheckCommand(), newDoctorCommand(), newHealthcheckCommand(), newExplainCommand(), newWhoCanCommand(), newClockCommand(), newVerifyCommand(), newVersionCommand())
+	root.AddCommand(newDevCommand(), newInitCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newUnsealCommand(), newBackupCommand(), newRestoreCommand(), newCompactCommand(),
+		newAccountsCommand(), newKeysCommand(), newCheckCommand(), newDoctorCommand(), newHealthcheckCommand(), newExplainCommand(), newWhoCanCommand(), newClockCommand(), newVerifyCommand(), newVersionCommand())
 	return root
 }

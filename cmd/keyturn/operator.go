@@ -49,8 +49,9 @@ func (a *app) openOperator(ctx context.Context, c appConfig, sealed *seal.Store,
 	}
 	a.operator = operator.New(operator.Config{
 		Accounts: a.accounts, Seal: sealed, Verify: a.openVerify(c, sealed, sink), RealTime: a.believed, Provider: c.Migrate, Log: c.Log,
-		Owner:    record.Owner{Account: cmp.Or(management, c.management(), wire.DevAccount), Region: c.Regions.first},
-		Pipeline: a.pipeline, Audit: sink, Keyturn: programVersion(),
+		Destruction: c.Destruction,
+		Owner:       record.Owner{Account: cmp.Or(management, c.management(), wire.DevAccount), Region: c.Regions.first},
+		Pipeline:    a.pipeline, Audit: sink, Keyturn: programVersion(),
 	})
 	if !migrated {
 		return nil

@@ -72,6 +72,10 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
+	destruction, err := c.Destruction.resolve()
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
 	quotas, err := c.Quotas.limiter()
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
@@ -127,6 +131,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		Regions:     regions,
 		Checks:      checks,
 		Quotas:      quotas,
+		Destruction: destruction,
 		Believed:    believed,
 		Credentials: func() (map[string]identity.Configured, error) { return creds, nil },
 		Extend:      extend,

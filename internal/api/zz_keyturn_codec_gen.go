@@ -1158,6 +1158,156 @@ func (v *GetSealStatusResponse) AppendJSON(dst []byte) []byte {
 }
 
 // DecodeJSON replaces v with the JSON object in data.
+func (v *CompactStoreRequest) DecodeJSON(data []byte) error {
+	*v = CompactStoreRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *CompactStoreRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "RotateKeyring":
+			decodeBool(d, &v.RotateKeyring)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *CompactStoreRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putBool(dst, `"RotateKeyring":`, v.RotateKeyring)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *CompactStoreResponse) DecodeJSON(data []byte) error {
+	*v = CompactStoreResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *CompactStoreResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Compaction":
+			decodeStruct(d, &v.Compaction)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *CompactStoreResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Compaction":`, v.Compaction)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetCompactionRequest) DecodeJSON(data []byte) error {
+	*v = GetCompactionRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetCompactionRequest) decode(d *decoder) {
+	for d.next() {
+		d.skip()
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetCompactionRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetCompactionResponse) DecodeJSON(data []byte) error {
+	*v = GetCompactionResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetCompactionResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Compaction":
+			decodeStruct(d, &v.Compaction)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetCompactionResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Compaction":`, v.Compaction)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *Compaction) DecodeJSON(data []byte) error {
+	*v = Compaction{}
+	return decodeJSON(data, v)
+}
+
+func (v *Compaction) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "State":
+			decodeStr(d, &v.State)
+		case "Number":
+			decodeInt(d, &v.Number)
+		case "Done":
+			decodeInt(d, &v.Done)
+		case "Total":
+			decodeInt(d, &v.Total)
+		case "CompletedNumber":
+			decodeInt(d, &v.CompletedNumber)
+		case "CompletionDate":
+			decodeTime(d, &v.CompletionDate)
+		case "FileBytes":
+			decodeInt(d, &v.FileBytes)
+		case "FreeBytes":
+			decodeInt(d, &v.FreeBytes)
+		case "OverwrittenBytes":
+			decodeInt(d, &v.OverwrittenBytes)
+		case "CopiesRemain":
+			decodeBool(d, &v.CopiesRemain)
+		case "DueDate":
+			decodeTime(d, &v.DueDate)
+		case "KeyringVersion":
+			decodeInt(d, &v.KeyringVersion)
+		case "OldVersionsDestroyedAfter":
+			decodeTime(d, &v.OldVersionsDestroyedAfter)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *Compaction) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"State":`, v.State)
+	dst = putInt(dst, `"Number":`, v.Number)
+	dst = putInt(dst, `"Done":`, v.Done)
+	dst = putInt(dst, `"Total":`, v.Total)
+	dst = putInt(dst, `"CompletedNumber":`, v.CompletedNumber)
+	dst = putTime(dst, `"CompletionDate":`, v.CompletionDate)
+	dst = putInt(dst, `"FileBytes":`, v.FileBytes)
+	dst = putInt(dst, `"FreeBytes":`, v.FreeBytes)
+	dst = putInt(dst, `"OverwrittenBytes":`, v.OverwrittenBytes)
+	dst = putBool(dst, `"CopiesRemain":`, v.CopiesRemain)
+	dst = putTime(dst, `"DueDate":`, v.DueDate)
+	dst = putInt(dst, `"KeyringVersion":`, v.KeyringVersion)
+	dst = putTime(dst, `"OldVersionsDestroyedAfter":`, v.OldVersionsDestroyedAfter)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
 func (v *RotateKeyringRequest) DecodeJSON(data []byte) error {
 	*v = RotateKeyringRequest{}
 	return decodeJSON(data, v)

@@ -424,6 +424,63 @@ type GetSealStatusResponse struct {
 	Seal *SealStatus
 }
 
+// CompactStoreRequest is the input of CompactStore.
+type CompactStoreRequest struct {
+	RotateKeyring Opt[bool]
+}
+
+// CompactStoreResponse is the output of CompactStore.
+type CompactStoreResponse struct {
+	Compaction *Compaction
+}
+
+// GetCompactionRequest is the input of GetCompaction.
+type GetCompactionRequest struct {
+}
+
+// GetCompactionResponse is the output of GetCompaction.
+type GetCompactionResponse struct {
+	Compaction *Compaction
+}
+
+// CompactionStateType is an enumeration. Values that it does not list decode, but do not validate.
+type CompactionStateType string
+
+// Values of CompactionStateType.
+const (
+	CompactionStateTypeIdle      CompactionStateType = "IDLE"
+	CompactionStateTypeRequested CompactionStateType = "REQUESTED"
+	CompactionStateTypeRunning   CompactionStateType = "RUNNING"
+	CompactionStateTypeFailed    CompactionStateType = "FAILED"
+)
+
+// Values returns all values of CompactionStateType, in a slice of the caller's own.
+func (CompactionStateType) Values() []CompactionStateType {
+	return []CompactionStateType{
+		CompactionStateTypeIdle,
+		CompactionStateTypeRequested,
+		CompactionStateTypeRunning,
+		CompactionStateTypeFailed,
+	}
+}
+
+// Compaction is a structure of the keyturn model.
+type Compaction struct {
+	State                     Opt[CompactionStateType]
+	Number                    Opt[int64]
+	Done                      Opt[int64]
+	Total                     Opt[int64]
+	CompletedNumber           Opt[int64]
+	CompletionDate            Opt[time.Time]
+	FileBytes                 Opt[int64]
+	FreeBytes                 Opt[int64]
+	OverwrittenBytes          Opt[int64]
+	CopiesRemain              Opt[bool]
+	DueDate                   Opt[time.Time]
+	KeyringVersion            Opt[int64]
+	OldVersionsDestroyedAfter Opt[time.Time]
+}
+
 // RotateKeyringRequest is the input of RotateKeyring.
 type RotateKeyringRequest struct {
 }
@@ -590,6 +647,14 @@ func KeyturnOperations() []Operation {
 			Permissions: []Permission{{Action: "keyturn:AdvanceClock", In: "IAM policy"}},
 		},
 		{
+			Service: "keyturn", Target: "Keyturn.CompactStore", Name: "CompactStore",
+			NewInput:    func() Request { return new(CompactStoreRequest) },
+			NewOutput:   func() Response { return new(CompactStoreResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{UnsupportedOperationException, LimitExceededException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:CompactStore", In: "IAM policy"}},
+		},
+		{
 			Service: "keyturn", Target: "Keyturn.CreateAccount", Name: "CreateAccount",
 			NewInput:    func() Request { return new(CreateAccountRequest) },
 			NewOutput:   func() Response { return new(CreateAccountResponse) },
@@ -629,6 +694,14 @@ func KeyturnOperations() []Operation {
 			HasOutput:   true,
 			Errors:      []ErrorCode{KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:GetClock", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.GetCompaction", Name: "GetCompaction",
+			NewInput:    func() Request { return new(GetCompactionRequest) },
+			NewOutput:   func() Response { return new(GetCompactionResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{UnsupportedOperationException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:GetCompaction", In: "IAM policy"}},
 		},
 		{
 			Service: "keyturn", Target: "Keyturn.GetKeyMaterialUsage", Name: "GetKeyMaterialUsage",

@@ -147,6 +147,18 @@ func (v *GetSealStatusRequest) validate(c *validator) {
 }
 
 // Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *CompactStoreRequest) Validate() error { return validate(v) }
+
+func (v *CompactStoreRequest) validate(c *validator) {
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *GetCompactionRequest) Validate() error { return validate(v) }
+
+func (v *GetCompactionRequest) validate(c *validator) {
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
 func (v *RotateKeyringRequest) Validate() error { return validate(v) }
 
 func (v *RotateKeyringRequest) validate(c *validator) {

@@ -169,7 +169,11 @@ func TestOpenExaminesTheLastSegment(t *testing.T) {
 		{"empty line", good + "\n", 1, ""},
 		{"name twice in a record", line(5, `{"a":1,"a":2}`), 0, ""},
 		{"damage in the middle", line(5, `{"a":1}`) + "{\"a\n" + line(7, `{}`), 0, "line 2 at byte 39 is not valid JSON"},
-		{"zeros in the middle", line(5, `{"a":1}`) + strings.Repeat("\x00", 40) + "\n" + line(7, `{}`), 0, "line 2 at byte 39 is not valid JSON"},
+		{"zeros in the middle", line(5, `{"a":1}`) + strings.Repeat("\x00", 40) + "\n" + line(7, `{}`), 41 + len(line(7, `{}`)), ""},
+		{"zeros in a line", line(5, `{"a":1}`) + "{\"keyturn\":\x00\x00\x00\n" + line(7, `{}`), 15 + len(line(7, `{}`)), ""},
+		{"zeros longer than a line in the middle", good + strings.Repeat("\x00", maxLine+10) + "\n" + line(8, `{}`), maxLine + 11 + len(line(8, `{}`)), ""},
+		{"zeros after damage", line(5, `{"a":1}`) + "{\"a\n" + line(7, `{}`) + "\x00\n", 0, "line 2 at byte 39 is not valid JSON"},
+		{"more zeros than a crash leaves", line(5, `{"a":1}`) + strings.Repeat("\x00", maxUnsynced+1), 0, "more than a crash leaves"},
 		{"long line in the middle", "{" + strings.Repeat(" ", maxLine) + "}\n" + line(6, `{}`), 0, "line 1 at byte 0 is not valid JSON"},
 		{"damage before a torn line", "x\n{", 0, "line 1 at byte 0 is not valid JSON"},
 		{"gap", line(5, `{}`) + line(7, `{}`), 0, "line 2 at byte 33 has sequence number 7, not 6"},
@@ -236,12 +240,13 @@ func TestReadStopsBeforeATornLine(t *testing.T) {
 }
 
 // FuzzOpen: whatever is in the last segment, opening either refuses and changes nothing, or keeps whole consecutive
-// lines, cuts off at most one, and goes on.
+// lines, cuts off at most one, or all from one with zero bytes on, and goes on.
 func FuzzOpen(f *testing.F) {
 	f.Add([]byte(line(1, `{"a":1}`) + line(2, `{"a":2}`)))
 	f.Add([]byte(line(1, `{"a":1}`) + `{"keyturn":{"node":"n","seq":2}`))
 	f.Add([]byte(line(1, `{"a":1}`) + "{\n" + line(3, `{"a":2}`)))
 	f.Add([]byte("\n\x00\n"))
+	f.Add([]byte(line(1, `{"a":1}`) + "{\x00\n" + line(3, `{"a":2}`)))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		dir := t.TempDir()
 		name := filepath.Join(dir, segmentName(1))
@@ -263,7 +268,9 @@ func FuzzOpen(f *testing.F) {
 		if !bytes.HasPrefix(content, got) || int64(len(content)-len(got)) != l.Repaired() {
 			t.Fatal("what was kept is not what was there")
 		}
-		if cut := content[len(got):]; bytes.Count(bytes.TrimSuffix(cut, []byte("\n")), []byte("\n")) > 0 {
+		cut := content[len(got):]
+		torn, _, _ := bytes.Cut(cut, []byte("\n"))
+		if bytes.IndexByte(torn, 0) < 0 && bytes.Count(bytes.TrimSuffix(cut, []byte("\n")), []byte("\n")) > 0 {
 			t.Fatal("more than one line was cut off")
 		}
 		if _, err := l.Append(rec(1)); err != nil {

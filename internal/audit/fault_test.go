@@ -48,7 +48,7 @@ func (f *faults) files() files {
 			if f.syncDir != nil {
 				return f.syncDir
 			}
-			return syncDir(dir)
+			return osFiles().syncDir(dir)
 		},
 	}
 }

@@ -2,14 +2,15 @@ package audit
 
 import (
 	"errors"
-	"os"
-	"runtime"
 	"syscall"
+
+	"github.com/keyturn/keyturn/internal/disk"
 )
 
 // file is what the log needs of a file it writes; *os.File is one.
 type file interface {
 	Write(p []byte) (int, error)
+	WriteAt(p []byte, off int64) (int, error)
 	Truncate(size int64) error
 	Sync() error
 	Close() error
@@ -19,32 +20,40 @@ type file interface {
 type files struct {
 	open    func(name string, flag int) (file, error)
 	syncDir func(dir string) error
+	remove  func(name string) error
+	mkdir   func(name string) error
 }
 
-func osFiles() files {
+func osFiles() files { return filesOf(disk.OS) }
+
+func filesOf(fs disk.FS) files {
 	return files{
 		open: func(name string, flag int) (file, error) {
 			// Not the *os.File itself: a nil one would be a file that is not nil.
-			f, err := os.OpenFile(name, flag, 0o600)
+			f, err := fs.OpenFile(name, flag, 0o600)
 			if err != nil {
 				return nil, err
 			}
-			return f, nil
+			return fs.File(f), nil
 		},
-		syncDir: syncDir,
+		syncDir: fs.SyncDir,
+		remove:  fs.Remove,
+		mkdir:   func(name string) error { return fs.Mkdir(name, 0o700) },
 	}
 }
 
-// syncDir makes the names in dir durable. Windows neither needs it nor can do it.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
+// or takes what f lacks from others.
+func (f files) or(others files) files {
+	if f.open == nil {
+		return others
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
+	if f.remove == nil {
+		f.remove = others.remove
 	}
-	return errors.Join(d.Sync(), d.Close())
+	if f.mkdir == nil {
+		f.mkdir = others.mkdir
+	}
+	return f
 }
 
 // noSpace reports whether err says that the disk, or the owner's share of it, is full.

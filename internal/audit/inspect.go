@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // FlawKind is what can be wrong with the files of a log.
@@ -98,7 +100,7 @@ func (s *survey) segment(name string, last bool) error {
 		if n%1024 == 0 && s.ctx.Err() != nil {
 			return s.ctx.Err()
 		}
-		line, size, err := readLine(r, &s.buf)
+		line, size, hole, err := readLine(r, &s.buf)
 		if err != nil && err != io.EOF {
 			return s.flaw(Flaw{Kind: FlawUnread, Segment: name, Offset: offset, Want: s.next, Detail: "it cannot be read to its end"})
 		}
@@ -112,6 +114,10 @@ func (s *survey) segment(name string, last bool) error {
 				return s.flaw(Flaw{Kind: FlawEmptyFile, Segment: name, Want: s.next, Detail: "it is empty, and not the last"})
 			}
 			return nil
+		}
+		if hole && last && !jsontext.Value(line).IsValid(jsontext.AllowDuplicateNames(true)) {
+			// What a power cut leaves: a part that was never written, and whatever follows was not acknowledged either.
+			return s.flaw(Flaw{Kind: FlawTorn, Segment: name, Offset: offset, Want: s.next, Detail: "the rest was not written before the power went"})
 		}
 		if err := s.take(name, line, offset, func() bool {
 			_, err := r.Peek(1)

@@ -60,6 +60,9 @@ func (m *Memory) NextSeq() uint64 {
 	return m.next
 }
 
+// SafeSeq is NextSeq. See Sink; nothing here outlives the process.
+func (m *Memory) SafeSeq() uint64 { return m.NextSeq() }
+
 // Since yields the lines numbered seq and later that are there now; it begins with the oldest one kept if seq is gone.
 func (m *Memory) Since(seq uint64) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {

@@ -26,7 +26,7 @@ func (r *reserve) make() error {
 	if r.size == 0 || r.held {
 		return nil
 	}
-	if err := remove(r.probe()); err != nil { // of a process that died while it looked for room
+	if err := r.remove(r.probe()); err != nil { // of a process that died while it looked for room
 		return fmt.Errorf("audit: making the reserve: %w", err)
 	}
 	switch info, err := os.Stat(r.path()); {
@@ -37,7 +37,7 @@ func (r *reserve) make() error {
 		return fmt.Errorf("audit: looking for the reserve: %w", err)
 	}
 	if err := r.fill(r.path()); err != nil {
-		return errors.Join(fmt.Errorf("audit: making the reserve: %w", err), remove(r.path()))
+		return errors.Join(fmt.Errorf("audit: making the reserve: %w", err), r.remove(r.path()))
 	}
 	r.held = true
 	return nil
@@ -48,7 +48,7 @@ func (r *reserve) room() error {
 	if r.size == 0 || !r.held {
 		return r.make()
 	}
-	if err := errors.Join(r.fill(r.probe()), remove(r.probe())); err != nil {
+	if err := errors.Join(r.fill(r.probe()), r.remove(r.probe())); err != nil {
 		return fmt.Errorf("audit: looking for room: %w", err)
 	}
 	return nil
@@ -80,11 +80,11 @@ func (r *reserve) release() bool {
 		return false
 	}
 	r.held = false
-	return remove(r.path()) == nil
+	return r.remove(r.path()) == nil
 }
 
-func remove(name string) error {
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (r *reserve) remove(name string) error {
+	if err := r.files.remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

@@ -57,9 +57,7 @@ func OpenSecurity(path string, opts SecurityOptions) (*SecurityLog, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	if opts.files.open == nil {
-		opts.files = osFiles()
-	}
+	opts.files = opts.files.or(osFiles())
 	l := &SecurityLog{path: path, opts: opts, tokens: float64(opts.Burst), filled: opts.Now()}
 	size, err := wholeLines(path)
 	if err != nil {

@@ -58,11 +58,15 @@ func segments(dir string) ([]uint64, error) {
 type scanEnd struct {
 	next uint64 // the number after the last whole line
 	size int64  // bytes of whole lines
-	torn int64  // bytes after them: a line without its newline, or a last one that is not JSON
+	torn int64  // bytes after them: see scan
 }
 
 // scan reads the segment that starts with number first, and calls yield with each whole line until it returns false.
-// The line is valid during the call. Anything wrong before the last line is ErrDamaged.
+// The line is valid during the call.
+//
+// Torn is a last line that has no newline or is not JSON, and everything from a line on in which there are zero bytes: no
+// record has any, but a power cut leaves them where the disk got later parts of what was not synced and not this one. Anything
+// else that is wrong before the last line is ErrDamaged.
 func scan(dir string, first uint64, yield func(Line) bool) (scanEnd, error) {
 	end := scanEnd{next: first}
 	f, err := os.Open(filepath.Join(dir, segmentName(first)))
@@ -73,7 +77,7 @@ func scan(dir string, first uint64, yield func(Line) bool) (scanEnd, error) {
 	r := bufio.NewReaderSize(f, 64<<10)
 	var buf []byte
 	for {
-		line, n, err := readLine(r, &buf)
+		line, n, hole, err := readLine(r, &buf)
 		if err == io.EOF {
 			end.torn = n
 			return end, nil
@@ -83,6 +87,14 @@ func scan(dir string, first uint64, yield func(Line) bool) (scanEnd, error) {
 		}
 		l, reason := parseLine(line, end.next)
 		if errors.Is(reason, errNotJSON) {
+			if hole {
+				info, err := f.Stat()
+				if err != nil {
+					return end, fmt.Errorf("audit: %w", err)
+				}
+				end.torn = info.Size() - end.size
+				return end, nil
+			}
 			if _, err := r.Peek(1); err == io.EOF {
 				end.torn = n
 				return end, nil
@@ -117,25 +129,26 @@ func parseLine(line []byte, want uint64) (Line, error) {
 	return Line{Seq: seq, Node: node, JSON: line}, nil
 }
 
-// readLine reads up to a newline and returns the line without it, valid until the next call, and the bytes read. Of a
-// line longer than any of ours it returns nil, without keeping it in memory. At the end of the file the error is io.EOF,
-// and n the bytes that no newline follows.
-func readLine(r *bufio.Reader, buf *[]byte) (line []byte, n int64, err error) {
+// readLine reads up to a newline and returns the line without it, valid until the next call, the bytes read, and whether one
+// of them is zero. Of a line longer than any of ours it returns nil, without keeping it in memory. At the end of the file the
+// error is io.EOF, and n the bytes that no newline follows.
+func readLine(r *bufio.Reader, buf *[]byte) (line []byte, n int64, hole bool, err error) {
 	*buf = (*buf)[:0]
 	for {
 		part, err := r.ReadSlice('\n')
 		n += int64(len(part))
+		hole = hole || bytes.IndexByte(part, 0) >= 0
 		if n <= int64(maxLine) {
 			*buf = append(*buf, part...)
 		}
 		switch {
 		case err == bufio.ErrBufferFull:
 		case err != nil:
-			return nil, n, err
+			return nil, n, hole, err
 		case n > int64(maxLine):
-			return nil, n, nil
+			return nil, n, hole, nil
 		default:
-			return bytes.TrimSuffix(*buf, []byte("\n")), n, nil
+			return bytes.TrimSuffix(*buf, []byte("\n")), n, hole, nil
 		}
 	}
 }

@@ -31,11 +31,14 @@ type Sink interface {
 	// Append returns when a crash of the process can no longer lose the record; one of the machine may, for a second.
 	// The sequence number counts from 1 without gaps. After an error the record is not in the log.
 	Append(record []byte) (seq uint64, err error)
-	// AppendSync returns when nothing can lose the records, which get consecutive numbers from first. After an error
-	// they may be in the log or not.
+	// AppendSync returns when nothing can lose the records, which get consecutive numbers from first, nor what was appended
+	// before; there may be no records. After an error they may be in the log or not.
 	AppendSync(records [][]byte) (first uint64, err error)
 	// NextSeq returns the number the next record will get.
 	NextSeq() uint64
+	// SafeSeq returns the number up to which, itself left out, nothing can lose a record any more. A log that loses what was not
+	// synced goes on there or later.
+	SafeSeq() uint64
 	// Since yields the lines numbered seq and later that are there when it is called, in order. An error ends it.
 	Since(seq uint64) iter.Seq2[Line, error]
 	// Healthy returns why Append would fail now, or nil.

@@ -10,7 +10,7 @@ type Stats struct {
 
 // Stats returns what there is of the log. It waits for nothing.
 func (l *Log) Stats() Stats {
-	synced := l.synced.Load()
+	synced := l.durable.Load()
 	s := Stats{LastSeq: l.written.Load(), Bytes: l.bytes.Load(), Segments: l.count.Load()}
 	s.Unsynced = s.LastSeq - min(synced, s.LastSeq)
 	return s

@@ -12,13 +12,21 @@ import (
 // others and writes it for all.
 type batch struct {
 	records [][]byte
+	bytes   int           // of the records
 	done    chan struct{} // made by the first follower, closed when first and err are set
 	first   uint64
 	err     error
 }
 
-// keepBuffer is how much memory the log keeps between writes.
-const keepBuffer = 1 << 20
+const (
+	// keepBuffer is how much memory the log keeps between writes.
+	keepBuffer = 1 << 20
+	// maxBatch is how much is gathered for one write.
+	maxBatch = 4 << 20
+	// maxUnsynced is how much of a segment may wait for fsync; a write that would exceed it syncs first. So much may be torn by
+	// a power cut, and so much is written again at the next start.
+	maxUnsynced = 8 << 20
+)
 
 // Append appends one record, in the kernel on return and fsynced within Options.SyncInterval. See Sink. The record must
 // not change until Append returns.
@@ -28,8 +36,8 @@ func (l *Log) Append(record []byte) (uint64, error) {
 	}
 	l.mu.Lock()
 	b := l.pending
-	if b == nil {
-		b = &batch{records: [][]byte{record}}
+	if b == nil || b.bytes+len(record) > maxBatch {
+		b = &batch{records: [][]byte{record}, bytes: len(record)}
 		l.pending = b
 		l.mu.Unlock()
 		l.lead(b)
@@ -37,6 +45,7 @@ func (l *Log) Append(record []byte) (uint64, error) {
 	}
 	i := uint64(len(b.records))
 	b.records = append(b.records, record)
+	b.bytes += len(record)
 	if b.done == nil {
 		b.done = make(chan struct{})
 	}
@@ -57,7 +66,9 @@ func (l *Log) lead(b *batch) {
 		runtime.Gosched()
 	}
 	l.mu.Lock()
-	l.pending = nil
+	if l.pending == b {
+		l.pending = nil // else it was full, and there is another
+	}
 	l.mu.Unlock()
 	l.crowded = len(b.records) > 1
 	b.first, b.err = l.write(b.records, false)
@@ -68,7 +79,7 @@ func (l *Log) lead(b *batch) {
 }
 
 // AppendSync appends records of changes that are already committed, durable on return. See Sink. They may use the
-// reserve, and so get in where Append fails with ErrNoSpace.
+// reserve, and so get in where Append fails with ErrNoSpace. Without records it makes durable what there is.
 func (l *Log) AppendSync(records [][]byte) (uint64, error) {
 	for _, r := range records {
 		if err := checkRecord(r); err != nil {
@@ -136,6 +147,11 @@ func (l *Log) put(buf []byte) error {
 			return err
 		}
 	}
+	if l.size-l.synced.Load()+int64(len(buf)) > maxUnsynced {
+		if err := l.sync(); err != nil {
+			return err
+		}
+	}
 	n, err := l.seg.Write(buf)
 	if err == nil && n < len(buf) {
 		err = io.ErrShortWrite
@@ -145,10 +161,17 @@ func (l *Log) put(buf []byte) error {
 		if terr := l.seg.Truncate(l.size); terr != nil {
 			return l.stop(errors.Join(err, fmt.Errorf("taking back a torn line: %w", terr)))
 		}
+		// What was taken back must not come up again behind what is written now.
+		if n > 0 {
+			if serr := l.syncSegment(); serr != nil {
+				return errors.Join(err, serr)
+			}
+		}
 		return err
 	}
 	l.size += int64(n)
 	l.bytes.Add(int64(n))
+	l.tail.Store(l.size)
 	return nil
 }
 
@@ -163,9 +186,9 @@ func (l *Log) rotate() error {
 	if err := old.Sync(); err != nil {
 		return l.stop(fmt.Errorf("fsync: %w", err))
 	}
-	l.durable = l.written.Load()
-	l.synced.Store(l.durable)
-	if err := l.create(l.durable + 1); err != nil {
+	l.durable.Store(l.written.Load())
+	l.synced.Store(l.size)
+	if err := l.create(l.written.Load() + 1); err != nil {
 		return err
 	}
 	if err := old.Close(); err != nil {
@@ -203,19 +226,30 @@ func (l *Log) sync() error {
 	upto := l.written.Load()
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
-	if l.durable >= upto {
+	if l.durable.Load() >= upto {
 		return nil
 	}
+	return l.syncSegmentLocked()
+}
+
+// syncSegment syncs whether or not anything is known to wait for it.
+func (l *Log) syncSegment() error {
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	return l.syncSegmentLocked()
+}
+
+func (l *Log) syncSegmentLocked() error {
 	if p := l.failure.Load(); p != nil {
 		return *p
 	}
 	// All numbers up to this are in the current segment, or in ones that were synced before it began.
-	upto = l.written.Load()
+	upto, size := l.written.Load(), l.tail.Load()
 	if err := l.seg.Sync(); err != nil {
 		return l.stop(fmt.Errorf("fsync: %w", err))
 	}
-	l.durable = upto
-	l.synced.Store(upto)
+	l.durable.Store(upto)
+	l.synced.Store(size)
 	return nil
 }
 

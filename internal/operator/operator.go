@@ -26,7 +26,9 @@ type Config struct {
 	Provider func(ctx context.Context) (seal.Provider, error)
 	// Owner is the account and region that the service's own events are recorded for.
 	Owner record.Owner
-	Log   *slog.Logger
+	// Destruction: what is zero is the default.
+	Destruction Destruction
+	Log         *slog.Logger
 	// Pipeline, Audit and Keyturn, the version of the program, are for backups.
 	Pipeline *service.Pipeline
 	Audit    audit.Sink
@@ -37,14 +39,20 @@ type Config struct {
 type Operator struct {
 	config Config
 	// These are Internal: they put into the audit log what the service does by itself.
-	rotated, destroyed, migrated, completed, aborted, verified, repaired *service.Op
+	rotated, destroyed, migrated, completed, aborted, scrubbed, verified, repaired *service.Op
 
 	backups chan struct{} // holds one for each backup that is being made
+	scrubs  scrubs
 }
 
 // New returns the service.
 func New(c Config) *Operator {
-	o := &Operator{config: c, completed: completeBackup(), aborted: abortBackup(), backups: make(chan struct{}, maxBackups)}
+	c.Destruction = c.Destruction.orDefault()
+	o := &Operator{
+		config: c, completed: completeBackup(), aborted: abortBackup(), backups: make(chan struct{}, maxBackups),
+		scrubs: scrubs{wake: make(chan struct{}, 1)},
+	}
+	o.scrubbed = o.recordScrub()
 	o.rotated, o.destroyed, o.migrated = o.rotateByItself(), o.destroyVersions(), o.migratedAtStart()
 	o.verified, o.repaired = o.completeVerification(), o.repairStore()
 	return o
@@ -52,7 +60,10 @@ func New(c Config) *Operator {
 
 // Operations returns the operations for callers.
 func (o *Operator) Operations() []*service.Op {
-	return []*service.Op{o.getSealStatus(), o.rotateKeyring(), o.rotateRootKey(), o.migrateSeal(), o.createBackup(), o.startVerification(), o.getVerification()}
+	return []*service.Op{
+		o.getSealStatus(), o.rotateKeyring(), o.rotateRootKey(), o.migrateSeal(), o.createBackup(), o.compactStore(), o.getCompaction(),
+		o.startVerification(), o.getVerification(),
+	}
 }
 
 // target is the one target of an operation on the deployment: there is but one, so policies name no resource.

@@ -121,6 +121,8 @@ func stored(t *testing.T) []Record {
 		&Mark{Time: when, Suspended: when.AddDate(10, 0, 0)},
 		&Restored{ID: id, At: when.Add(time.Hour), BackupTime: when, Backup: "b", Revision: 7, Head: 1 << 40, Keyturn: "v1"},
 		&LastBackup{Backup: "b", At: when, Revision: 7, Bytes: 1 << 33, Full: true},
+		&Destroyed{At: when},
+		&Scrubbed{Number: 3, Started: when, Finished: when.Add(time.Minute), Destroyed: 9, Keyring: 1, File: 1 << 22, Free: 1 << 20, Overwritten: 4096},
 	}
 }
 

@@ -23,6 +23,8 @@
 //	xu/ACCESSKEY                AccessKeyUse
 //	d/clock                     Clock (keyturn dev only)
 //	d/deployment                Deployment
+//	d/destroyed                 Destroyed
+//	d/scrubbed                  Scrubbed
 //	d/mark                      Mark: the high-water mark of time (not in keyturn dev)
 //	d/tracking                  Tracking
 //	d/restored                  Restored
@@ -83,11 +85,14 @@ func Derived(storeKey string) bool {
 	return strings.HasPrefix(storeKey, IndexPrefix) || strings.HasPrefix(storeKey, CounterPrefix)
 }
 
-// Unlogged tells whether what stands at a store key is a record that is also written without an audit record: what was used and when, and how far
-// the clock was. The audit log cannot vouch for it.
+// Unlogged tells whether what stands at a store key is a record that is also written without an audit record: what was used and when, how far
+// the clock was, when a secret went. The audit log cannot vouch for it.
 func Unlogged(storeKey string) bool {
-	kind, _, _ := strings.Cut(storeKey, "/")
-	return kind == "u" || kind == "v" || kind == "xu" || storeKey == TrackingStoreKey || storeKey == MarkStoreKey
+	switch kind, _, _ := strings.Cut(storeKey, "/"); kind {
+	case "u", "v", "xu":
+		return true
+	}
+	return storeKey == TrackingStoreKey || storeKey == MarkStoreKey || storeKey == DestroyedStoreKey
 }
 
 // Where all index entries, all counters and all audit records on their way stand.
@@ -155,6 +160,10 @@ func Decode(storeKey string, value []byte) (Record, error) {
 			r = new(Tracking)
 		case DeploymentStoreKey:
 			r = new(Deployment)
+		case DestroyedStoreKey:
+			r = new(Destroyed)
+		case ScrubbedStoreKey:
+			r = new(Scrubbed)
 		case MarkStoreKey:
 			r = new(Mark)
 		case RestoredStoreKey:

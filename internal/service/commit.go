@@ -37,6 +37,9 @@ func (p *Pipeline) commit(ctx context.Context, tx *Tx, op *Op, out *outcome) err
 	switch {
 	case nothingWritten(err):
 		return err
+	case errors.Is(err, store.ErrNoSpace):
+		p.outbox.noRoom()
+		return err
 	case err != nil: // it may have happened
 		p.cache.drop()
 		p.outbox.committed(len(records))

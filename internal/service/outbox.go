@@ -37,6 +37,9 @@ type outbox struct {
 	err     error      // of the last drain
 	closing bool
 
+	// full: the store has no room for commits, or had none at the last try.
+	full atomic.Bool
+
 	// doubt: entries in the store may be in the log already. It lasts until the store has been seen empty. Owned by the drainer.
 	doubt bool
 }
@@ -63,12 +66,13 @@ type auditRecord struct {
 
 // writes returns the entries that a commit takes along.
 func (o *outbox) writes(records []auditRecord) []store.Write {
-	logged := o.p.sink.NextSeq()
+	logged := o.p.sink.SafeSeq()
 	writes := make([]store.Write, len(records))
 	for i, r := range records {
 		writes[i] = store.Write{
 			Key: fmt.Sprintf("%s%016x-%s", o.prefix, o.next.Add(1), r.eventID),
-			// The log's next sequence number: only lines from there on can be a copy.
+			// Only lines of the log from there on can be a copy. Not its next line: a power cut may take lines that were not
+			// synced, and then the copy comes to stand before that.
 			Value: append(binary.BigEndian.AppendUint64(nil, logged), r.line...),
 		}
 	}
@@ -86,6 +90,13 @@ func (o *outbox) signal() {
 	case o.wake <- struct{}{}:
 	default:
 	}
+}
+
+// noRoom makes changes fail until the store has room again, for which the drainer looks each second: a server that is not ready gets
+// no changes by which it would find out.
+func (o *outbox) noRoom() {
+	o.full.Store(true)
+	o.signal()
 }
 
 // admit makes changes wait while too many records are on their way, and refuses them while they cannot get into the log.
@@ -141,6 +152,12 @@ func (o *outbox) loop() {
 
 // drain appends what is in the store to the log and removes it, until nothing is left.
 func (o *outbox) drain(ctx context.Context) error {
+	if o.full.Load() {
+		if _, err := o.p.store.Commit(ctx, store.Batch{}); err != nil {
+			return err
+		}
+		o.full.Store(false)
+	}
 	for {
 		empty, err := o.drainPage(ctx)
 		if empty || err != nil {
@@ -168,10 +185,9 @@ func (o *outbox) drainPage(ctx context.Context) (empty bool, err error) {
 	}
 	doubt := o.doubt
 	o.doubt = true // until they are removed
-	if len(lines) > 0 {
-		if _, err := o.p.sink.AppendSync(lines); err != nil {
-			return false, err
-		}
+	// Also if the log has them all: it may have them only until the power is gone, as after an fsync that failed.
+	if _, err := o.p.sink.AppendSync(lines); err != nil {
+		return false, err
 	}
 	if err := o.remove(ctx, entries); err != nil {
 		return false, err
@@ -254,6 +270,9 @@ func (o *outbox) remove(ctx context.Context, entries []store.Entry) error {
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
+		if errors.Is(err, store.ErrNoSpace) {
+			o.full.Store(true)
+		}
 		return fmt.Errorf("removing what the log has: %w", err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package service_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/store/memstore"
 )
@@ -153,11 +156,14 @@ func TestLogComesBack(t *testing.T) {
 			h.sink.fail(nil, errors.New("not now"), torn)
 			close(h.sink.held)
 			waitFor(t, "a failed try", func() bool { return h.sink.refusals() > 0 })
-			if !torn { // else the next try finds the records in the log, and the trouble is over
-				waitFor(t, "trouble", func() bool { return h.p.Healthy() != nil })
-				if _, err := h.do(h.kmsOp("EnableKey"), &api.EnableKeyRequest{KeyId: some(id)}); codeOf(err) != api.KMSInternalException {
-					t.Errorf("a change while the log takes nothing: %v", err)
-				}
+			waitFor(t, "trouble", func() bool { return h.p.Healthy() != nil })
+			if _, err := h.do(h.kmsOp("EnableKey"), &api.EnableKeyRequest{KeyId: some(id)}); codeOf(err) != api.KMSInternalException {
+				t.Errorf("a change while the log takes nothing: %v", err)
+			}
+			// What was written but not synced counts for nothing: the next try finds it in the log, and a power cut would not.
+			waitFor(t, "another try", func() bool { return h.sink.refusals() > 1 })
+			if n := outboxSize(t, h.store); n != 2 {
+				t.Errorf("%d records are in the store, want 2: the log has not said that it has them", n)
 			}
 			h.sink.fail(nil, nil, false)
 			waitFor(t, "the end of it", func() bool { return h.p.Healthy() == nil })
@@ -316,4 +322,94 @@ func TestUnknownDuringRescan(t *testing.T) {
 		t.Errorf("%d of 2 changes are in the log", done)
 	}
 	h.close()
+}
+
+// unsyncedSink is a log where nothing but AppendSync syncs, and which a power cut can cut short.
+type unsyncedSink struct {
+	*badSink
+	safe uint64
+}
+
+func (s *unsyncedSink) SafeSeq() uint64 { return s.safe }
+
+// TestLogLostLines cuts the power when a change is committed whose record is yet to come, behind lines of other calls that were not
+// synced. They are gone, the record comes to stand where they were, and the power is cut again before the store knows. The next start
+// must find the record there.
+func TestLogLostLines(t *testing.T) {
+	first := &unsyncedSink{badSink: &badSink{Memory: audit.NewMemory(100), held: make(chan struct{})}, safe: 1}
+	h := newHouse(t, nil, first.badSink, func(c *service.Config) { c.Audit = first })
+	read := testOp(service.Read, func(*service.Tx) error { return nil })
+	for range 5 {
+		if _, err := h.do(read, &api.ListKeysRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.newKey()
+	crashed := &faults{Store: copyOf(t, h.store)}
+	close(first.held)
+	h.flush()
+	h.close()
+
+	// The log has nothing of the five any more, gets the record, and the store does not hear of it.
+	second := &badSink{Memory: audit.NewMemory(100)}
+	crashed.set(func(b store.Batch) error {
+		if len(b.Checks) == 0 {
+			return errors.New("the power is off")
+		}
+		return nil
+	}, nil)
+	sealed, err := seal.Open(t.Context(), crashed, seal.Options{Provider: seal.NewKeyFile(make([]byte, 32)), Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := service.New(t.Context(), service.Config{
+		Store: sealed, Keyring: sealed.Keyring(), Clock: fixedClock{}, Audit: second, NodeID: "n1", Log: slog.New(slog.DiscardHandler), Authorize: ownAccount,
+	}); err == nil {
+		t.Fatal("a start whose commits fail succeeds")
+	}
+	if got := eventNames(readLog(t, second)); got != "CreateKey" {
+		t.Fatalf("the log has %q", got)
+	}
+	crashed.set(nil, nil)
+	newHouse(t, crashed, second).close()
+	if got := eventNames(readLog(t, second)); got != "CreateKey" {
+		t.Errorf("after another start the log has %q", got)
+	}
+	if n := outboxSize(t, crashed); n != 0 {
+		t.Errorf("%d records stayed in the store", n)
+	}
+}
+
+// TestStoreIsFull lets the store have no room for a while: changes are refused, the server is not ready and says why, reads and
+// cryptography go on, and so does everything when there is room.
+func TestStoreIsFull(t *testing.T) {
+	h := newHouse(t, nil, nil)
+	id := h.newKey()
+	h.flush()
+	h.store.set(func(store.Batch) error { return fmt.Errorf("%w: as told", store.ErrNoSpace) }, nil)
+	disable := func() *api.Error {
+		_, err := h.do(h.kmsOp("DisableKey"), &api.DisableKeyRequest{KeyId: some(id)})
+		return err
+	}
+	if err := disable(); codeOf(err) != api.KMSInternalException {
+		t.Errorf("a change without room: %v", err)
+	}
+	waitFor(t, "it to show", func() bool { return errors.Is(h.p.Healthy(), store.ErrNoSpace) })
+	h.must("DescribeKey", &api.DescribeKeyRequest{KeyId: some(id)})
+	h.encrypt(id, 10)
+	h.store.set(nil, nil)
+	waitFor(t, "the end of it", func() bool { return h.p.Healthy() == nil })
+	if err := disable(); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	h.close()
+	var done []string
+	for _, l := range h.log() {
+		if l.ErrorCode == "" {
+			done = append(done, l.EventName)
+		}
+	}
+	if got := strings.Join(done, " "); got != "CreateKey DescribeKey Encrypt DisableKey" {
+		t.Errorf("the log has %s", got)
+	}
 }

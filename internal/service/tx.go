@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,7 +61,8 @@ type read struct {
 	version  uint64        // its own, 0 if absent
 	indexes  []string
 	counters []string
-	class    KeyClass // of a key
+	secret   [sha256.Size]byte // record.SecretDigest, from before the plan changed the record
+	class    KeyClass          // of a key
 }
 
 func (p *Pipeline) begin(ctx context.Context, call *Call, kind Kind) *Tx {
@@ -108,6 +110,9 @@ func (tx *Tx) lookup(storeKey string) (record.Record, error) {
 			}
 			rd.indexes, rd.counters, rd.class = rd.record.Indexes(), rd.record.Counters(), classOf(rd.record)
 			rd.version = rd.record.Provenance().Version
+			if record.HoldsSecret(storeKey) {
+				rd.secret = record.SecretDigest(rd.record)
+			}
 		}
 		tx.reads[storeKey] = rd
 	}
@@ -304,6 +309,13 @@ func (tx *Tx) batch(eventID string, outbox []store.Write) (store.Batch, error) {
 		b.Writes = append(b.Writes, store.Write{Key: key, Delete: true})
 	}
 	b.Writes = append(b.Writes, tx.mends...)
+	if tx.destroys() {
+		value, err := record.Encode(&record.Destroyed{At: tx.p.realTime().UTC()})
+		if err != nil {
+			return b, err
+		}
+		b.Writes = append(b.Writes, store.Write{Key: record.DestroyedStoreKey, Value: value})
+	}
 	b.Writes = append(b.Writes, outbox...)
 	for _, key := range slices.Sorted(maps.Keys(tx.reads)) {
 		b.Checks = append(b.Checks, store.Check{Key: key, Rev: tx.reads[key].rev})
@@ -332,6 +344,17 @@ func (tx *Tx) wrote() []audit.Write {
 		}
 	}
 	return list
+}
+
+// destroys tells whether a secret goes, or is replaced by another one. From then on there may be copies of it that nothing leads to, which
+// the next scrub of the store overwrites.
+func (tx *Tx) destroys() bool {
+	for key, r := range tx.writes {
+		if rd := tx.reads[key]; rd.secret != [sha256.Size]byte{} && (r == nil || record.SecretDigest(r) != rd.secret) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(tx.removals, record.HoldsSecret)
 }
 
 // readCounters reads those that are about to change and were not read yet.

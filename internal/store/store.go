@@ -27,6 +27,8 @@ var (
 	ErrCompacted = errors.New("store: revision compacted")
 	// ErrTooLarge: a batch exceeds the limits above. Nothing was written.
 	ErrTooLarge = errors.New("store: batch too large")
+	// ErrNoSpace: there is no room for the commit. Nothing was written, what is there can be read, and it may be tried again.
+	ErrNoSpace = errors.New("store: no space left")
 	// ErrClosed: the engine was closed, or stopped after a failed write.
 	ErrClosed = errors.New("store: closed")
 	// ErrDamaged: what was read is not what was written.
@@ -35,6 +37,8 @@ var (
 	ErrLocked = errors.New("store: in use by another process")
 	// ErrFormat: the store was written by a newer version, or is not a store of keyturn's.
 	ErrFormat = errors.New("store: unknown data format")
+	// ErrScrubbing: the store is being scrubbed already.
+	ErrScrubbing = errors.New("store: already being scrubbed")
 )
 
 // Rev counts commits: 0 before the first, then one more for each. It is also the revision of every key a commit wrote.
@@ -111,8 +115,8 @@ type Store interface {
 	// Scan returns up to limit entries with the prefix whose keys sort bytewise after `after` ("" for the start). Each page
 	// is consistent in itself; a key present throughout all pages appears exactly once.
 	Scan(ctx context.Context, prefix, after string, limit int) ([]Entry, error)
-	// Commit writes the batch atomically; it is durable on return. ErrConflict, ErrTooLarge: nothing written. ErrUnknown:
-	// maybe written.
+	// Commit writes the batch atomically; it is durable on return. ErrConflict, ErrTooLarge, ErrNoSpace: nothing written.
+	// ErrUnknown: maybe written.
 	Commit(ctx context.Context, b Batch) (Rev, error)
 	// Watch yields every change to keys with the prefix in commits after from, in order, with a progress mark at least each
 	// second while nothing happens. It ends with an error (ErrCompacted, ErrClosed, ctx.Err()) or when the caller breaks.

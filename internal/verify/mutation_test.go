@@ -20,7 +20,7 @@ func unseen(storeKey, mutation string) string {
 			return "no audit record lists what was used when"
 		}
 	case "d":
-		if storeKey == "d/tracking" && mutation != "flipped" {
+		if (storeKey == "d/tracking" || storeKey == "d/destroyed") && mutation != "flipped" {
 			return "no audit record lists it"
 		}
 	}

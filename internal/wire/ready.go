@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/store"
 )
 
 // Unready is one thing that keeps a server from being ready, in words that a stranger may read.
@@ -25,12 +26,13 @@ type NotReadyError interface {
 var (
 	unreadyAuditSpace = Unready{"audit_disk_full", "the disk of the audit log is full"}
 	unreadyAudit      = Unready{"audit_log", "the audit log cannot be written"}
+	unreadyStoreSpace = Unready{"store_disk_full", "the disk of the store is full"}
 	unreadyStore      = Unready{"store", "the store is damaged or stopped"}
 )
 
 // Reasons are the words of Unready.Reason that this package has.
 func Reasons() []string {
-	return []string{unreadyAuditSpace.Reason, unreadyAudit.Reason, unreadyStore.Reason}
+	return []string{unreadyAuditSpace.Reason, unreadyAudit.Reason, unreadyStoreSpace.Reason, unreadyStore.Reason}
 }
 
 // NotReady says what kinds of trouble an error of Config.Ready is made of, each once, in the order of errors.Join. The details are for
@@ -58,6 +60,8 @@ func NotReady(err error) []Unready {
 		return []Unready{unreadyAuditSpace}
 	case errors.Is(err, audit.ErrStopped), errors.Is(err, audit.ErrClosed):
 		return []Unready{unreadyAudit}
+	case errors.Is(err, store.ErrNoSpace):
+		return []Unready{unreadyStoreSpace}
 	}
 	return []Unready{unreadyStore}
 }

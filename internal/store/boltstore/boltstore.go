@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -23,6 +24,7 @@ import (
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -51,6 +53,9 @@ type Options struct {
 	// ReadOnly opens the file for reading only, and locks it against those that write: every Commit fails, and stops the engine.
 	ReadOnly bool
 
+	// FS is where the file is; nil: the machine's, disk.OS.
+	FS disk.FS
+
 	// failpoint, if set, is called around each write to disk; an error it returns counts as one of the disk. Tests set it.
 	failpoint func(stage) error
 }
@@ -61,59 +66,82 @@ type stage int
 const (
 	beforeWrite stage = iota // nothing of the transaction is on disk
 	afterWrite               // all of it is
+	beforeErase              // of free pages
+	afterErase               // not synced yet
+	syncErased
 )
 
 // Store implements store.Store on a bbolt file.
 type Store struct {
+	fs        disk.FS
 	db        *bbolt.DB
 	file      *os.File // the one that db has open and locked
 	pageSize  int
 	pool      *sync.Pool
 	failpoint func(stage) error
 	history   *store.History
+	readers   readers
 	meter     store.Meter
 
 	requests chan *request // unbuffered: what was received is being written, what was not never will be
+	jobs     chan func()   // unbuffered: what the committer is to do between two transactions
 	stop     chan struct{} // closed by Close
 	done     chan struct{} // closed when the committer has ended
 	closed   atomic.Bool
 	failure  atomic.Pointer[error] // why the engine stopped, if it did
 
+	scrubbing atomic.Bool
+
 	snapshotsMu sync.Mutex
 	snapshots   map[*snapshot]struct{} // those that are open
 
 	// Owned by the committer until done is closed, then by Close.
-	head  store.Rev
-	shown atomic.Uint64 // head, for Stats
-	torn  bool          // bbolt panicked with its locks held: it must not be called again
+	head      store.Rev
+	shown     atomic.Uint64 // head, for Stats
+	allocated int64         // bytes of the file that have room on the disk, as far as is known; see room
+	torn      bool          // bbolt panicked with its locks held: it must not be called again
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store    = (*Store)(nil)
+	_ store.Scrubber = (*Store)(nil)
+)
 
 // Open opens the store in the file at path and locks it. Nothing is written to a file that is refused, with:
 // fs.ErrNotExist if there is none, store.ErrLocked if it is open elsewhere, this process included, store.ErrFormat if it
 // is not a store of keyturn's or of a newer version, store.ErrDamaged if it is incomplete or inconsistent. The time Open
 // takes does not depend on the number of keys; damage in a single page shows when that page is read.
 func Open(path string, opts Options) (*Store, error) {
+	if opts.FS == nil {
+		opts.FS = disk.OS
+	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && opts.Create && !opts.ReadOnly {
-		if err := create(path); err != nil {
+		if err := create(opts.FS, path); err != nil {
 			return nil, fmt.Errorf("store: creating %s: %w", path, err)
 		}
 	}
-	if err := inspect(path); err != nil {
+	if err := inspect(opts.FS, path); err != nil {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
-	db, file, err := openBolt(path, opts.ReadOnly)
+	db, file, err := openBolt(opts.FS, path, opts.ReadOnly)
 	if err != nil {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
+	if err = sole(path, file); err == nil && !opts.ReadOnly {
+		err = discard(path, file)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store: opening %s: %w", path, err), guarded(db.Close))
+	}
 	s := &Store{
+		fs:        opts.FS,
 		db:        db,
 		file:      file,
 		pageSize:  db.Info().PageSize,
 		pool:      newPool(db.Info().PageSize),
 		failpoint: opts.failpoint,
 		requests:  make(chan *request),
+		jobs:      make(chan func()),
 		stop:      make(chan struct{}),
 		done:      make(chan struct{}),
 		snapshots: make(map[*snapshot]struct{}),
@@ -129,20 +157,46 @@ func Open(path string, opts Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("store: opening %s: %w", path, err), guarded(db.Close))
 	}
 	s.shown.Store(uint64(s.head))
+	if !opts.ReadOnly {
+		if err := s.settle(path); err != nil {
+			return nil, errors.Join(fmt.Errorf("store: opening %s: making durable what is read: %w", path, err), guarded(db.Close))
+		}
+	}
 	s.history = store.NewHistory(s.head)
 	go s.run()
 	return s, nil
 }
 
+// settle makes durable what is read from here on. The process that wrote it may have died before its fsync of a meta page, or
+// that failed: then the kernel may take the page for written although it is not, and an fsync alone would say nothing of it. So
+// both are written once more; everything they refer to was synced before them. Likewise the file's name.
+func (s *Store) settle(path string) error {
+	pages := make([]byte, 2*s.pageSize)
+	if _, err := s.file.ReadAt(pages, 0); err != nil {
+		return err
+	}
+	f := s.fs.File(s.file)
+	// One after the other: whatever happens meanwhile, one of them is whole.
+	for at := 0; at < len(pages); at += s.pageSize {
+		if _, err := f.WriteAt(pages[at:at+s.pageSize], int64(at)); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	return s.fs.SyncDir(filepath.Dir(path))
+}
+
 // openBolt opens an existing, non-empty file with bbolt, which locks it: exclusively, or shared if it is only to be read.
-func openBolt(path string, readOnly bool) (db *bbolt.DB, file *os.File, err error) {
+func openBolt(fsys disk.FS, path string, readOnly bool) (db *bbolt.DB, file *os.File, err error) {
 	options := &bbolt.Options{
 		Timeout:      lockTimeout,
 		FreelistType: bbolt.FreelistMapType,
 		ReadOnly:     readOnly,
 		NoStatistics: true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			f, err := openExisting(name, flag, mode)
+			f, err := openExisting(fsys, name, flag, mode)
 			file = f
 			return f, err
 		},
@@ -176,8 +230,8 @@ func openBolt(path string, readOnly bool) (db *bbolt.DB, file *os.File, err erro
 }
 
 // openExisting never creates a file, and refuses an empty one, which bbolt would fill.
-func openExisting(name string, flag int, mode os.FileMode) (*os.File, error) {
-	f, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
+func openExisting(fsys disk.FS, name string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := fsys.OpenFile(name, flag&^os.O_CREATE, mode)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +265,7 @@ func (s *Store) err() error {
 	}
 	if cause := s.failure.Load(); cause != nil {
 		// The cause is told, not wrapped: the outcome of a later call is not unknown.
-		return fmt.Errorf("%w: the engine stopped after a failed write: %v", store.ErrClosed, *cause)
+		return fmt.Errorf("%w: the engine stopped after a failed write, see to the disk and start again: %v", store.ErrClosed, *cause)
 	}
 	return nil
 }

@@ -65,6 +65,11 @@ func (s *Store) run() {
 			if !s.commit(s.gather(r)) {
 				return
 			}
+		case job := <-s.jobs:
+			job()
+			if s.failure.Load() != nil {
+				return
+			}
 		}
 	}
 }
@@ -103,12 +108,11 @@ func (s *Store) commit(group []*request) bool {
 		for _, c := range g.commits {
 			s.history.Append(c.rev, c.changes)
 		}
-	} else {
+	} else if !errors.Is(err, store.ErrNoSpace) {
 		if g.reached {
 			err = fmt.Errorf("%w: %w", store.ErrUnknown, err)
 		}
-		s.failure.Store(&err)
-		s.history.Close(s.err())
+		s.fail(err)
 	}
 	for i, r := range group {
 		out := g.results[i]
@@ -117,7 +121,13 @@ func (s *Store) commit(group []*request) bool {
 		}
 		r.reply <- out
 	}
-	return err == nil
+	return err == nil || errors.Is(err, store.ErrNoSpace)
+}
+
+// fail stops the engine. Only the committer calls it, and then ends.
+func (s *Store) fail(cause error) {
+	s.failure.Store(&cause)
+	s.history.Close(s.err())
 }
 
 // transaction is what a group of batches becomes.
@@ -137,7 +147,7 @@ type committed struct {
 }
 
 // transact applies the batches in order and writes them. A batch that cannot be applied has its error in the results and
-// does not hinder the others. After an error from here the engine must stop.
+// does not hinder the others. After an error from here the engine must stop, unless it is ErrNoSpace.
 func (s *Store) transact(g *transaction, group []*request) error {
 	var tx *bbolt.Tx
 	err := guarded(func() (err error) {
@@ -164,6 +174,9 @@ func (s *Store) transact(g *transaction, group []*request) error {
 		}
 		head := binary.BigEndian.AppendUint64(nil, uint64(g.head))
 		if err := tx.Bucket([]byte(metaBucket)).Put([]byte(headKey), head); err != nil {
+			return err
+		}
+		if err := s.room(tx, group); err != nil {
 			return err
 		}
 		g.reached = true

@@ -7,19 +7,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
 // create makes an empty store under a temporary name and gives it its own name only once it is complete on disk. If
 // another process is faster, its store stays.
-func create(path string) (err error) {
+func create(fsys disk.FS, path string) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*") // mode 0600
+	f, err := fsys.CreateTemp(dir, filepath.Base(path)+".new-*") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -28,22 +28,22 @@ func create(path string) (err error) {
 		return err
 	}
 	defer func() {
-		if rmErr := os.Remove(temp); !errors.Is(rmErr, fs.ErrNotExist) {
+		if rmErr := fsys.Remove(temp); !errors.Is(rmErr, fs.ErrNotExist) {
 			err = errors.Join(err, rmErr)
 		}
 	}()
-	if err := guarded(func() error { return fill(temp) }); err != nil {
+	if err := guarded(func() error { return fill(fsys, temp) }); err != nil {
 		return err
 	}
-	if err := publish(temp, path); err != nil {
+	if err := publish(fsys, temp, path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return fsys.SyncDir(dir)
 }
 
 // fill writes an empty store into the empty file.
-func fill(path string) error {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
+func fill(fsys disk.FS, path string) error {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, OpenFile: fsys.OpenFile})
 	if err != nil {
 		return err
 	}
@@ -65,32 +65,20 @@ func fill(path string) error {
 
 // publish gives the file its name unless the name is taken, also if that happens at this moment: a hard link is refused
 // then, where a rename would replace a store that is already in use. Where there are no hard links, rename must do.
-func publish(temp, path string) error {
-	err := os.Link(temp, path)
+func publish(fsys disk.FS, temp, path string) error {
+	err := fsys.Link(temp, path)
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return nil
 	}
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.Rename(temp, path)
-}
-
-// syncDir makes the new name durable. Windows has no such call and journals names itself.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return fsys.Rename(temp, path)
 }
 
 // inspect looks at the file with a shared lock and without writing: whether it is ours, and complete enough to be handed
 // to bbolt, which trusts it. The work does not grow with the number of keys.
-func inspect(path string) error {
+func inspect(fsys disk.FS, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -98,7 +86,7 @@ func inspect(path string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%w: not a regular file", store.ErrFormat)
 	}
-	db, file, err := openBolt(path, true)
+	db, file, err := openBolt(fsys, path, true)
 	switch {
 	case errors.Is(err, store.ErrLocked), errors.Is(err, store.ErrDamaged):
 		return err
@@ -135,12 +123,16 @@ func inspectOpen(db *bbolt.DB, file *os.File) error {
 	if _, err := r.data(root); err != nil {
 		return err
 	}
-	return r.freelist(tx.ID())
+	free, err := r.openFreelist(tx.ID())
+	if err != nil {
+		return err
+	}
+	return free.each(func(uint64) error { return nil })
 }
 
 // Inspect tells whether Open would refuse the file at path, with the same errors, and writes nothing. It locks the file, shared, while it looks.
 func Inspect(path string) error {
-	if err := inspect(path); err != nil {
+	if err := inspect(disk.OS, path); err != nil {
 		return fmt.Errorf("store: inspecting %s: %w", path, err)
 	}
 	return nil

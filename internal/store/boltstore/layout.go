@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"sort"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -81,38 +82,108 @@ func (t tree) number(key string) (uint64, error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
-// freelist checks the list of unused pages of the transaction, from which bbolt takes what it is told.
-func (r *reader) freelist(txID int) error {
+// freelist is the list of unused pages as a transaction wrote it: page numbers, ascending. It holds too what only open readers still see.
+type freelist struct {
+	r           *reader
+	at          int64  // where the first number stands in the file
+	n           uint64 // how many there are
+	first, past uint64 // its own pages
+}
+
+// openFreelist finds the list of a transaction, which must be the newest, and checks where it stands and how long it says it is.
+func (r *reader) openFreelist(txID int) (freelist, error) {
 	buf := make([]byte, metaSize)
 	if _, err := r.file.ReadAt(buf, int64(txID&1)*int64(r.pageSize)); err != nil {
-		return fmt.Errorf("%w: reading the meta page: %w", store.ErrDamaged, err)
+		return freelist{}, fmt.Errorf("%w: reading the meta page: %w", store.ErrDamaged, err)
 	}
 	if got := order.Uint64(buf[metaTxID:]); got != uint64(txID) {
-		return damaged("the meta page is of transaction %d, not %d", got, txID)
+		return freelist{}, damaged("the meta page is of transaction %d, not %d", got, txID)
 	}
 	id := order.Uint64(buf[metaFreelist:])
-	page, err := r.raw(id)
-	if err != nil {
-		return fmt.Errorf("freelist: %w", err)
+	if id < 2 || id >= r.pages {
+		return freelist{}, damaged("freelist on page %d of %d", id, r.pages)
 	}
-	if flags := order.Uint16(page[8:]); flags != flagFreelist {
-		return damaged("page %d is no freelist but of type %#x", id, flags)
+	head := make([]byte, pageHeaderSize+8)
+	at := int64(id) * int64(r.pageSize)
+	if _, err := r.file.ReadAt(head, at); err != nil {
+		return freelist{}, readError(id, err)
 	}
-	own := id + uint64(len(page)/r.pageSize) // the first page after the list itself
-	n, list := uint64(order.Uint16(page[10:])), page[pageHeaderSize:]
-	if n == 0xffff { // more than the field holds: the number is the first element
-		n, list = order.Uint64(list), list[8:]
+	own := uint64(order.Uint32(head[12:])) + 1
+	switch {
+	case order.Uint64(head) != id:
+		return freelist{}, damaged("page %d calls itself %d", id, order.Uint64(head))
+	case order.Uint16(head[8:]) != flagFreelist:
+		return freelist{}, damaged("page %d is no freelist but of type %#x", id, order.Uint16(head[8:]))
+	case own > r.pages-id:
+		return freelist{}, damaged("page %d claims %d more pages", id, own-1)
 	}
-	if n > uint64(len(list)/8) {
-		return damaged("freelist with %d entries in %d bytes", n, len(list))
+	l := freelist{r: r, at: at + pageHeaderSize, n: uint64(order.Uint16(head[10:])), first: id, past: id + own}
+	room := (own*uint64(r.pageSize) - pageHeaderSize) / 8
+	if l.n == 0xffff { // more than the field holds: the number is the first element
+		l.n, l.at, room = order.Uint64(head[pageHeaderSize:]), l.at+8, room-1
 	}
+	if l.n > room {
+		return freelist{}, damaged("freelist with %d entries, of which %d fit its pages", l.n, room)
+	}
+	return l, nil
+}
+
+// read returns up to limit numbers from the i-th on. Each is that of a page that can be free, and greater than the one before it.
+func (l freelist) read(i uint64, limit int) ([]uint64, error) {
+	if i >= l.n {
+		return nil, nil
+	}
+	from := i
+	if i > 0 {
+		from-- // the one before, to compare with
+	}
+	buf := make([]byte, 8*(min(i+uint64(limit), l.n)-from))
+	if _, err := l.r.file.ReadAt(buf, l.at+8*int64(from)); err != nil {
+		return nil, readError(l.first, err)
+	}
+	ids := make([]uint64, 0, len(buf)/8)
 	last := uint64(1) // 0 and 1 are the meta pages
-	for i := range n {
-		free := order.Uint64(list[8*i:])
-		if free <= last || free >= r.pages || (free >= id && free < own) {
-			return damaged("freelist names page %d after %d, of %d", free, last, r.pages)
+	for ; len(buf) > 0; buf = buf[8:] {
+		id := order.Uint64(buf)
+		if id <= last || id >= l.r.pages || (id >= l.first && id < l.past) {
+			return nil, damaged("freelist names page %d after %d, of %d", id, last, l.r.pages)
 		}
-		last = free
+		last = id
+		ids = append(ids, id)
+	}
+	return ids[i-from:], nil
+}
+
+// each calls fn with all numbers.
+func (l freelist) each(fn func(id uint64) error) error {
+	const block = 8192
+	for i := uint64(0); i < l.n; i += block {
+		ids, err := l.read(i, block)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := fn(id); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// from returns up to limit numbers that are not less than id, without reading the whole list.
+func (l freelist) from(id uint64, limit int) ([]uint64, error) {
+	var failed error
+	i := sort.Search(int(l.n), func(i int) bool {
+		one, err := l.read(uint64(i), 1)
+		if err != nil {
+			failed = err
+			return true
+		}
+		return one[0] >= id
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	return l.read(uint64(i), limit)
 }

@@ -12,6 +12,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -46,10 +47,10 @@ func Load(ctx context.Context, path string, head store.Rev, entries iter.Seq2[st
 			err = errors.Join(err, rmErr)
 		}
 	}()
-	if err := guarded(func() error { return fill(temp) }); err != nil {
+	if err := guarded(func() error { return fill(disk.OS, temp) }); err != nil {
 		return err
 	}
-	db, _, err := openBolt(temp, false)
+	db, _, err := openBolt(disk.OS, temp, false)
 	if err != nil {
 		return err
 	}
@@ -62,10 +63,10 @@ func Load(ctx context.Context, path string, head store.Rev, entries iter.Seq2[st
 	if err = errors.Join(err, guarded(db.Close)); err != nil {
 		return fmt.Errorf("store: loading %s: %w", path, err)
 	}
-	if err := publish(temp, path); err != nil {
+	if err := publish(disk.OS, temp, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return disk.OS.SyncDir(filepath.Dir(path))
 }
 
 // loadAll puts the entries in transactions of about loadBytes, and the head with the last.

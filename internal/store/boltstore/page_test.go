@@ -2,9 +2,11 @@ package boltstore
 
 import (
 	"bytes"
+	"context"
 	"hash/fnv"
 	"os"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -83,7 +85,17 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte{}, uint64(3))
 	f.Fuzz(func(t *testing.T, data []byte, root uint64) {
 		r := &reader{file: bytes.NewReader(data), pageSize: size, pages: uint64(len(data) / size), pool: newPool(size)}
-		_ = r.freelist(1)
+		if free, err := r.openFreelist(1); err == nil {
+			var all []uint64
+			whole := free.each(func(id uint64) error { all = append(all, id); return nil })
+			for i, id := range all {
+				if some, err := free.from(id, 2); whole == nil && (err != nil || len(some) != min(2, len(all)-i) || some[0] != id) {
+					t.Fatalf("from(%d) = %v, %v; all are %v", id, some, err, all)
+				}
+			}
+			w := walk{r: r, root: root, free: free}
+			_ = w.run(t.Context(), new(Store), func(context.Context, time.Duration) error { return nil })
+		}
 		top := tree{r: r, root: root}
 		if data, ok, err := r.bucket(root, dataBucket); err == nil && ok {
 			top = data

@@ -3,11 +3,8 @@ package boltstore
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
-
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/keyturn/keyturn/internal/store"
 )
@@ -28,14 +25,11 @@ func (s *Store) view(ctx context.Context, fn func(r *reader, root uint64) error)
 		return err
 	}
 	return guarded(func() error {
-		tx, err := s.db.Begin(false)
-		if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-			return store.ErrClosed
-		}
+		tx, err := s.readers.begin(s.db)
 		if err != nil {
 			return err
 		}
-		defer tx.Rollback() //nolint:errcheck // of a read there is nothing to roll back
+		defer s.readers.end(tx)
 		r, root := newReader(s.file, tx, s.pageSize, s.pool)
 		defer r.release()
 		return fn(r, root)

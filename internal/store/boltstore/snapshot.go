@@ -2,12 +2,10 @@ package boltstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/keyturn/keyturn/internal/store"
 )
@@ -34,10 +32,7 @@ func (s *Store) Snapshot(ctx context.Context) (store.Snapshot, error) {
 	}
 	sn := &snapshot{s: s}
 	err := guarded(func() (err error) {
-		sn.tx, err = s.db.Begin(false)
-		if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-			err = store.ErrClosed
-		}
+		sn.tx, err = s.readers.begin(s.db)
 		return err
 	})
 	if err != nil {
@@ -111,7 +106,7 @@ func (sn *snapshot) release() {
 	sn.mu.Lock()
 	defer sn.mu.Unlock()
 	if sn.tx != nil {
-		_ = guarded(sn.tx.Rollback) // of a read there is nothing to roll back
+		_ = guarded(func() error { sn.s.readers.end(sn.tx); return nil })
 		sn.tx = nil
 	}
 }
