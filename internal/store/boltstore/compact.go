@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -71,10 +72,10 @@ type compaction struct {
 }
 
 func (c *compaction) run(ctx context.Context) (err error) {
-	if err := inspect(c.path); err != nil {
+	if err := inspect(disk.OS, c.path); err != nil {
 		return err
 	}
-	db, file, err := openBolt(c.path, false)
+	db, file, err := openBolt(disk.OS, c.path, false)
 	if err != nil {
 		return err
 	}
@@ -126,7 +127,7 @@ func (c *compaction) run(ctx context.Context) (err error) {
 	if err := c.o.failpoint("renamed"); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(c.path)); err != nil {
+	if err := disk.OS.SyncDir(filepath.Dir(c.path)); err != nil {
 		return err
 	}
 	if linked {
@@ -181,7 +182,7 @@ func (c *compaction) write(ctx context.Context, db *bbolt.DB, file *os.File, tem
 	if err := c.o.failpoint("copied"); err != nil {
 		return err
 	}
-	if err := inspect(temp); err != nil {
+	if err := inspect(disk.OS, temp); err != nil {
 		return fmt.Errorf("the copy: %w", err)
 	}
 	got, err := c.read(ctx, temp)

@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -138,7 +139,7 @@ func (c *compaction) copy(ctx context.Context, r *reader, root uint64, temp stri
 
 // read reads the copy back.
 func (c *compaction) read(ctx context.Context, temp string) (out content, err error) {
-	db, file, err := openBolt(temp, true)
+	db, file, err := openBolt(disk.OS, temp, true)
 	if err != nil {
 		return out, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -67,7 +68,7 @@ func eraseFile(name string, progress func(n int64) error) error {
 	if err := os.Remove(name); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(name))
+	return disk.OS.SyncDir(filepath.Dir(name))
 }
 
 func overwrite(f *os.File, progress func(n int64) error) error {
