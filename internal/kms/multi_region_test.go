@@ -900,6 +900,8 @@ func TestMultiRegionTorn(t *testing.T) {
 	b.put(t, k)
 	_, err := b.do(t, "ListKeyRotations", list)
 	refusal(t, "a related key that is not there", err, api.KMSInternalException, "*")
+	k.MultiRegion.Replicas = nil
+	b.put(t, k)
 }
 
 // TestMultiRegionRace rotates, moves and describes related keys from several sides at once.
