@@ -91,7 +91,13 @@ func (c *Census) page(ctx context.Context) (done bool, err error) {
 	if c.done || c.lost {
 		return true, nil
 	}
-	entries, err := c.p.store.Scan(ctx, keysPrefix, c.after, censusPage)
+	// By a snapshot: what it meets of damage is told to whoever reads it, and does not end the server's being ready.
+	snapshot, err := c.p.store.Snapshot(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer snapshot.Close()
+	entries, err := snapshot.Scan(ctx, keysPrefix, c.after, censusPage)
 	if err != nil {
 		return false, err
 	}

@@ -60,15 +60,39 @@ func (f *faults) onScan(scanned func(prefix string)) {
 	f.scanned = scanned
 }
 
+// Snapshot returns one whose scans are told of, too.
+func (f *faults) Snapshot(ctx context.Context) (store.Snapshot, error) {
+	sn, err := f.Store.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &scannedSnapshot{sn, f}, nil
+}
+
+type scannedSnapshot struct {
+	store.Snapshot
+	f *faults
+}
+
+func (s *scannedSnapshot) Scan(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error) {
+	entries, err := s.Snapshot.Scan(ctx, prefix, after, limit)
+	s.f.told(prefix)
+	return entries, err
+}
+
 func (f *faults) Scan(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error) {
 	entries, err := f.Store.Scan(ctx, prefix, after, limit)
+	f.told(prefix)
+	return entries, err
+}
+
+func (f *faults) told(prefix string) {
 	f.mu.Lock()
 	scanned := f.scanned
 	f.mu.Unlock()
 	if scanned != nil {
 		scanned(prefix)
 	}
-	return entries, err
 }
 
 func (f *faults) Commit(ctx context.Context, b store.Batch) (store.Rev, error) {

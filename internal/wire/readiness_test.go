@@ -20,7 +20,7 @@ func TestReadinessOfTheDisk(t *testing.T) {
 		{audit.ErrStopped, "the audit log cannot be written"},
 		{fmt.Errorf("%w: %w", store.ErrUnknown, errors.New("fsync")), "the store is damaged or stopped"},
 	} {
-		if got := readiness(tt.err); got != tt.want {
+		if got := readiness(tt.err); got != "not ready: "+tt.want+"\n" {
 			t.Errorf("%v: %q, want %q", tt.err, got, tt.want)
 		}
 	}

@@ -3,6 +3,7 @@ package boltstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -46,6 +47,9 @@ type scrub struct {
 
 // Scrub implements store.Scrubber. Progress counts bytes of the file.
 func (s *Store) Scrub(ctx context.Context, o store.ScrubOptions) (store.Scrubbed, error) {
+	if s.db.IsReadOnly() {
+		return store.Scrubbed{}, fmt.Errorf("store: scrubbing a file that is open for reading only: %w", errors.ErrUnsupported)
+	}
 	if !s.scrubbing.CompareAndSwap(false, true) {
 		return store.Scrubbed{}, store.ErrScrubbing
 	}
