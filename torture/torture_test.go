@@ -19,6 +19,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/disk/disktest"
 	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/store"
 )
 
 var (
@@ -54,7 +55,7 @@ func (s *stats) check(t *testing.T) {
 	for what, n := range map[string]int{
 		"power cuts": s.powerCuts, "kills": s.kills, "failures": s.failed, "full disks": s.full, "unknown outcomes": s.unknown,
 		"unknown outcomes that had happened": s.happened, "ciphertexts opened": s.blobs, "lost records of unsynced calls": s.lost,
-		"seals rotated":                      s.sealed,
+		"seals rotated": s.sealed, "scrubs": s.scrubs,
 		"disks that went on after a failure": s.goneOn, "services that stopped after a failure": s.stopped,
 	} {
 		if n < 20 {
@@ -63,7 +64,7 @@ func (s *stats) check(t *testing.T) {
 	}
 }
 
-// A seed gives the same run again. Of schedules where calls come at the same time, or the scheduler does one thing after the other
+// A seed gives the same run again. Of schedules where calls come at the same time, or the store is scrubbed, or the scheduler does one thing after the other
 // while their audit records are on their way, that is likely, not certain: which goroutine goes first is up to the runtime.
 func TestReproduces(t *testing.T) {
 	first := max(*seedFlag, 1)
@@ -120,7 +121,8 @@ type trial struct {
 	boots  int
 
 	concurrent bool // several callers at the same time, every now and then
-	loose      bool // goroutines have been at work at the same time
+	scrubbing  bool // the store is scrubbed every now and then
+	loose      bool // goroutines have been at work at the same time, or something else that another run may do in another way
 }
 
 func (s *trial) log(format string, args ...any) {
@@ -136,6 +138,7 @@ func (s *trial) run() {
 	}
 	s.disk = disktest.New(dir, s.rand)
 	s.concurrent = s.rand.IntN(4) == 0
+	s.scrubbing = s.rand.IntN(4) == 0
 	imports := s.rand.IntN(40) == 0
 	for life := range 2 + s.rand.IntN(3) {
 		s.life(life, imports && life == 0)
@@ -206,6 +209,9 @@ func (s *trial) life(n int, imports bool) {
 		if s.rand.IntN(24) == 0 {
 			s.reseal()
 		}
+		if s.scrubbing && s.rand.IntN(8) == 0 {
+			s.scrub()
+		}
 		if s.rand.IntN(60) == 0 && s.site.ready() == nil && s.disk.Ended() == disktest.Nothing {
 			s.week()
 		}
@@ -271,6 +277,15 @@ func (s *trial) reseal() {
 	}
 	if err == nil {
 		s.stats.sealed++
+	}
+	synctest.Wait()
+}
+
+// scrub overwrites what is not in use of the store. On a disk that fails it may fail; whatever it has done, nothing else is gone.
+func (s *trial) scrub() {
+	s.loose = true // which pages bbolt leaves free is up to the order of a map
+	if _, err := s.site.sealed.Scrub(context.Background(), store.ScrubOptions{}); err == nil {
+		s.stats.scrubs++
 	}
 	synctest.Wait()
 }

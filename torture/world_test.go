@@ -142,14 +142,14 @@ func (w *world) call(o *op, req api.Request, result func(api.Response)) bool {
 
 // stats is what happened in all schedules, to see that it was not too little.
 type stats struct {
-	calls, done, refused, unknown, happened, lives, powerCuts, kills, failed, full, opens, blobs, lines, lost, stopped, goneOn, sealed int
+	calls, done, refused, unknown, happened, lives, powerCuts, kills, failed, full, opens, blobs, lines, lost, stopped, goneOn, sealed, scrubs int
 }
 
 func (s *stats) add(o *stats) {
 	for _, p := range [][2]*int{
 		{&s.calls, &o.calls}, {&s.done, &o.done}, {&s.refused, &o.refused}, {&s.unknown, &o.unknown}, {&s.happened, &o.happened},
 		{&s.lives, &o.lives}, {&s.powerCuts, &o.powerCuts}, {&s.kills, &o.kills}, {&s.failed, &o.failed}, {&s.full, &o.full},
-		{&s.opens, &o.opens}, {&s.blobs, &o.blobs}, {&s.lines, &o.lines}, {&s.lost, &o.lost}, {&s.stopped, &o.stopped}, {&s.goneOn, &o.goneOn}, {&s.sealed, &o.sealed},
+		{&s.opens, &o.opens}, {&s.blobs, &o.blobs}, {&s.lines, &o.lines}, {&s.lost, &o.lost}, {&s.stopped, &o.stopped}, {&s.goneOn, &o.goneOn}, {&s.sealed, &o.sealed}, {&s.scrubs, &o.scrubs},
 	} {
 		*p[0] += *p[1]
 	}

@@ -128,7 +128,7 @@ func Open(path string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
 	if err = sole(path, file); err == nil && !opts.ReadOnly {
-		err = discard(path, file)
+		err = discard(opts.FS, path, file)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: opening %s: %w", path, err), guarded(db.Close))

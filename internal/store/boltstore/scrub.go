@@ -3,6 +3,7 @@ package boltstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -46,6 +47,9 @@ type scrub struct {
 
 // Scrub implements store.Scrubber. Progress counts bytes of the file.
 func (s *Store) Scrub(ctx context.Context, o store.ScrubOptions) (store.Scrubbed, error) {
+	if s.db.IsReadOnly() {
+		return store.Scrubbed{}, fmt.Errorf("store: scrubbing a file that is open for reading only: %w", errors.ErrUnsupported)
+	}
 	if !s.scrubbing.CompareAndSwap(false, true) {
 		return store.Scrubbed{}, store.ErrScrubbing
 	}
@@ -217,7 +221,7 @@ func (sc *scrub) erase(at, n int64) error {
 	if err := sc.s.failpoint(beforeErase); err != nil {
 		return err
 	}
-	if _, err := sc.s.file.WriteAt(buf, at); err != nil {
+	if _, err := sc.s.fs.File(sc.s.file).WriteAt(buf, at); err != nil {
 		return err
 	}
 	sc.did.Overwritten += n
@@ -239,10 +243,11 @@ func zero(b []byte) bool {
 func (sc *scrub) sync() error {
 	err := sc.s.failpoint(syncErased)
 	if err == nil {
-		err = sc.s.file.Sync()
+		err = sc.s.fs.File(sc.s.file).Sync()
 	}
 	if err != nil {
 		sc.s.fail(err)
+		err = fmt.Errorf("%w: %w", store.ErrClosed, err)
 	}
 	return err
 }

@@ -354,7 +354,7 @@ func TestScrubFails(t *testing.T) {
 		}})
 		left := haunted(t, s)
 		broken.Store(true)
-		if _, err := s.Scrub(t.Context(), store.ScrubOptions{}); !errors.Is(err, syscall.EIO) {
+		if _, err := s.Scrub(t.Context(), store.ScrubOptions{}); !errors.Is(err, syscall.EIO) || errors.Is(err, store.ErrClosed) != test.stops {
 			t.Errorf("stage %d: %v", test.at, err)
 		}
 		broken.Store(false)
