@@ -302,6 +302,21 @@ func TestLogFiles(t *testing.T) {
 			}
 		})
 	}
+	// A part of the last segment that a power cut kept from the disk, and what follows it, is a torn end.
+	lost := t.TempDir()
+	for i, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == len(files)-1 {
+			b = append(append(b, make([]byte, 4096)...), "\"seq\":5}\n{}\n"...)
+		}
+		write(t, filepath.Join(lost, filepath.Base(f)), b)
+	}
+	if r := w.verify(verify.LogDir{Dir: lost}); r.Total() != 0 || !r.History.Torn {
+		t.Errorf("with a part that was never written: %v, told: %t", told(r), r.History.Torn)
+	}
 	// A torn last line is told, and is no finding: it was never acknowledged.
 	f, err := os.OpenFile(files[len(files)-1], os.O_APPEND|os.O_WRONLY, 0)
 	if err == nil {
