@@ -126,7 +126,7 @@ func Open(path string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
 	if err = sole(path, file); err == nil {
-		err = discard(path, file)
+		err = discard(opts.FS, path, file)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: opening %s: %w", path, err), guarded(db.Close))

@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -30,6 +31,8 @@ var ErrSpace = errors.New("store: not enough free space")
 type CompactOptions struct {
 	// Progress is told now and then how much has been done, of about how much.
 	Progress func(done, total int64)
+	// FS is where the file is; nil: the machine's, disk.OS.
+	FS disk.FS
 
 	failpoint func(step string) error // tests stop at a step with it
 }
@@ -55,7 +58,10 @@ func Compact(ctx context.Context, path string, o CompactOptions) (Compacted, err
 	if o.failpoint == nil {
 		o.failpoint = func(string) error { return nil }
 	}
-	c := &compaction{path: path, o: o}
+	if o.FS == nil {
+		o.FS = disk.OS
+	}
+	c := &compaction{path: path, o: o, fs: o.FS}
 	if err := c.run(ctx); err != nil {
 		return Compacted{}, fmt.Errorf("store: compacting %s: %w", path, err)
 	}
@@ -64,6 +70,7 @@ func Compact(ctx context.Context, path string, o CompactOptions) (Compacted, err
 
 type compaction struct {
 	path  string
+	fs    disk.FS
 	o     CompactOptions
 	did   Compacted
 	done  int64
@@ -71,10 +78,10 @@ type compaction struct {
 }
 
 func (c *compaction) run(ctx context.Context) (err error) {
-	if err := inspect(c.path); err != nil {
+	if err := inspect(c.fs, c.path); err != nil {
 		return err
 	}
-	db, file, err := openBolt(c.path, false)
+	db, file, err := openBolt(c.fs, c.path, false)
 	if err != nil {
 		return err
 	}
@@ -90,14 +97,14 @@ func (c *compaction) run(ctx context.Context) (err error) {
 	if err := sole(c.path, file); err != nil {
 		return err
 	}
-	if err := discard(c.path, file); err != nil {
+	if err := discard(c.fs, c.path, file); err != nil {
 		return err
 	}
 	temp := c.path + copySuffix
 	replaced := false
 	defer func() {
 		if !replaced {
-			err = errors.Join(err, eraseFile(temp, nil))
+			err = errors.Join(err, eraseFile(c.fs, temp, nil))
 		}
 	}()
 	if err := guarded(func() error { return c.write(ctx, db, file, temp) }); err != nil {
@@ -112,13 +119,13 @@ func (c *compaction) run(ctx context.Context) (err error) {
 		}
 	}
 	old := c.path + oldSuffix
-	linked := os.Link(c.path, old) == nil
+	linked := c.fs.Link(c.path, old) == nil
 	if err := c.o.failpoint("linked"); err != nil {
 		return err
 	}
-	if err := os.Rename(temp, c.path); err != nil {
+	if err := c.fs.Rename(temp, c.path); err != nil {
 		if linked {
-			err = errors.Join(err, os.Remove(old))
+			err = errors.Join(err, c.fs.Remove(old))
 		}
 		return err
 	}
@@ -126,11 +133,11 @@ func (c *compaction) run(ctx context.Context) (err error) {
 	if err := c.o.failpoint("renamed"); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(c.path)); err != nil {
+	if err := c.fs.SyncDir(filepath.Dir(c.path)); err != nil {
 		return err
 	}
 	if linked {
-		err := eraseFile(old, func(n int64) error {
+		err := eraseFile(c.fs, old, func(n int64) error {
 			c.step(n)
 			return c.o.failpoint("erasing")
 		})
@@ -181,7 +188,7 @@ func (c *compaction) write(ctx context.Context, db *bbolt.DB, file *os.File, tem
 	if err := c.o.failpoint("copied"); err != nil {
 		return err
 	}
-	if err := inspect(temp); err != nil {
+	if err := inspect(c.fs, temp); err != nil {
 		return fmt.Errorf("the copy: %w", err)
 	}
 	got, err := c.read(ctx, temp)

@@ -69,10 +69,13 @@ func addSized(h hash.Hash, b []byte) {
 // copy writes all entries into a new file, and syncs it.
 func (c *compaction) copy(ctx context.Context, r *reader, root uint64, temp string) (out content, err error) {
 	// Nothing needs to be durable before the whole is.
+	var file *os.File
 	db, err := bbolt.Open(temp, 0o600, &bbolt.Options{
 		Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, PageSize: r.pageSize, NoSync: true, NoGrowSync: true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			return os.OpenFile(name, flag|os.O_EXCL, mode)
+			f, err := c.fs.OpenFile(name, flag|os.O_EXCL, mode)
+			file = f
+			return f, err
 		},
 	})
 	if err != nil {
@@ -130,7 +133,7 @@ func (c *compaction) copy(ctx context.Context, r *reader, root uint64, temp stri
 		return out, err
 	}
 	// The file grows in steps; what is behind its last page is not needed.
-	if err := os.Truncate(temp, end); err != nil {
+	if err := c.fs.File(file).Truncate(end); err != nil {
 		return out, err
 	}
 	return out, db.Sync()
@@ -138,7 +141,7 @@ func (c *compaction) copy(ctx context.Context, r *reader, root uint64, temp stri
 
 // read reads the copy back.
 func (c *compaction) read(ctx context.Context, temp string) (out content, err error) {
-	db, file, err := openBolt(temp, true)
+	db, file, err := openBolt(c.fs, temp, true)
 	if err != nil {
 		return out, err
 	}

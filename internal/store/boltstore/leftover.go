@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
@@ -27,7 +28,7 @@ func sole(path string, file *os.File) error {
 }
 
 // discard removes what a compaction that was cut off has left beside the store, which is open and locked.
-func discard(path string, file *os.File) error {
+func discard(fsys disk.FS, path string, file *os.File) error {
 	held, err := file.Stat()
 	if err != nil {
 		return err
@@ -40,10 +41,14 @@ func discard(path string, file *os.File) error {
 		if err != nil {
 			return err
 		}
+		// Which file has the store's name may not be durable yet. Were it not, a power cut would give the name back to what is erased here.
+		if err := fsys.SyncDir(filepath.Dir(path)); err != nil {
+			return err
+		}
 		if os.SameFile(info, held) || !info.Mode().IsRegular() {
-			err = os.Remove(name) // another name of the store itself: the compaction had not come to the renaming
+			err = fsys.Remove(name) // another name of the store itself: the compaction had not come to the renaming
 		} else {
-			err = eraseFile(name, nil)
+			err = eraseFile(fsys, name, nil)
 		}
 		if err != nil {
 			return fmt.Errorf("removing what a compaction has left: %w", err)
@@ -53,24 +58,25 @@ func discard(path string, file *os.File) error {
 }
 
 // eraseFile overwrites a file with zeros and removes it. progress, if not nil, is told of each piece, and may stop it.
-func eraseFile(name string, progress func(n int64) error) error {
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+func eraseFile(fsys disk.FS, name string, progress func(n int64) error) error {
+	f, err := fsys.OpenFile(name, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(overwrite(f, progress), f.Close()); err != nil {
+	w := fsys.File(f)
+	if err := errors.Join(overwrite(f, w, progress), w.Close()); err != nil {
 		return err
 	}
-	if err := os.Remove(name); err != nil {
+	if err := fsys.Remove(name); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(name))
+	return fsys.SyncDir(filepath.Dir(name))
 }
 
-func overwrite(f *os.File, progress func(n int64) error) error {
+func overwrite(f *os.File, w disk.File, progress func(n int64) error) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -78,7 +84,7 @@ func overwrite(f *os.File, progress func(n int64) error) error {
 	zeros := make([]byte, eraseBytes)
 	for at := int64(0); at < info.Size(); at += eraseBytes {
 		n := min(eraseBytes, info.Size()-at)
-		if _, err := f.WriteAt(zeros[:n], at); err != nil {
+		if _, err := w.WriteAt(zeros[:n], at); err != nil {
 			return err
 		}
 		if progress != nil {
@@ -87,5 +93,5 @@ func overwrite(f *os.File, progress func(n int64) error) error {
 			}
 		}
 	}
-	return f.Sync()
+	return w.Sync()
 }

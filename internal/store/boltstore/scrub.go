@@ -217,7 +217,7 @@ func (sc *scrub) erase(at, n int64) error {
 	if err := sc.s.failpoint(beforeErase); err != nil {
 		return err
 	}
-	if _, err := sc.s.file.WriteAt(buf, at); err != nil {
+	if _, err := sc.s.fs.File(sc.s.file).WriteAt(buf, at); err != nil {
 		return err
 	}
 	sc.did.Overwritten += n
@@ -239,7 +239,7 @@ func zero(b []byte) bool {
 func (sc *scrub) sync() error {
 	err := sc.s.failpoint(syncErased)
 	if err == nil {
-		err = sc.s.file.Sync()
+		err = sc.s.fs.File(sc.s.file).Sync()
 	}
 	if err != nil {
 		sc.s.fail(err)
