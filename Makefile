@@ -11,7 +11,7 @@ SCHEDULES ?= 100000
 SEED      ?= 0
 
 # Packages whose tests run under the race detector: those where goroutines share something.
-RACE = ./internal/clock ./internal/store/... ./internal/audit ./internal/seal/... ./internal/unseal ./internal/sigv4 ./internal/service ./internal/identity ./internal/iam ./internal/sts ./internal/accounts ./internal/operator ./internal/backup ./internal/oidc/... ./internal/kms ./internal/schedule ./internal/wire ./internal/hsm/... ./internal/xks ./internal/egress ./internal/check/... ./internal/telemetry ./internal/disk/... ./cmd/keyturn
+RACE = ./internal/clock ./internal/store/... ./internal/audit ./internal/seal/... ./internal/unseal ./internal/sigv4 ./internal/service ./internal/identity ./internal/iam ./internal/sts ./internal/accounts ./internal/operator ./internal/verify/... ./internal/backup ./internal/oidc/... ./internal/kms ./internal/schedule ./internal/wire ./internal/hsm/... ./internal/xks ./internal/egress ./internal/check/... ./internal/telemetry ./internal/disk/... ./cmd/keyturn
 
 .PHONY: build hsm test fips race race-full crash torture fuzz fuzz-full conformance conformance-full lint cross deploy bench bench-full generate
 

@@ -25,7 +25,9 @@ const (
 // fill writes n keys straight into a store, with all that CreateKey with rotation would leave there: records, index entries and
 // counters. It goes past the pipeline, which would take minutes for what takes seconds here, and in the order of the key IDs, so
 // that commits made together share pages.
-func fill(ctx context.Context, st store.Store, owner record.Owner, n int, now time.Time) error {
+//
+// With a log, the record of each key's making gets there, as CreateKey would have it.
+func fill(ctx context.Context, st store.Store, log *audit.Log, owner record.Owner, n int, now time.Time) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ids := make([]keys.KeyID, n)
@@ -44,7 +46,7 @@ func fill(ctx context.Context, st store.Store, owner record.Owner, n int, now ti
 	for range min(fillers, n/keysPerCommit+1) {
 		wg.Go(func() {
 			for first := range jobs {
-				counts, err := fillSome(ctx, st, owner, ids[first:min(first+keysPerCommit, n)], func(i int) time.Time { return next(first + i) })
+				counts, err := fillSome(ctx, st, log, owner, ids[first:min(first+keysPerCommit, n)], func(i int) time.Time { return next(first + i) })
 				if err != nil {
 					cancel(err)
 					continue
@@ -74,14 +76,16 @@ func fill(ctx context.Context, st store.Store, owner record.Owner, n int, now ti
 }
 
 // fillSome commits keys, the i-th to be rotated at next(i), and returns how many it adds to each counter.
-func fillSome(ctx context.Context, st store.Store, owner record.Owner, ids []keys.KeyID, next func(i int) time.Time) (map[string]int64, error) {
+func fillSome(ctx context.Context, st store.Store, log *audit.Log, owner record.Owner, ids []keys.KeyID, next func(i int) time.Time) (map[string]int64, error) {
 	var b store.Batch
 	counters := make(map[string]int64)
+	var lines [][]byte
 	for i, id := range ids {
 		records, err := newKey(owner, id, next(i))
 		if err != nil {
 			return nil, err
 		}
+		lines = append(lines, created(owner, id, records).AppendJSON(nil))
 		for _, r := range records {
 			value, err := record.Encode(r)
 			if err != nil {
@@ -97,7 +101,24 @@ func fillSome(ctx context.Context, st store.Store, owner record.Owner, ids []key
 		}
 	}
 	_, err := st.Commit(ctx, b)
+	if err == nil && log != nil {
+		_, err = log.AppendSync(lines)
+	}
 	return counters, err
+}
+
+// created is the audit record of the making of a key.
+func created(owner record.Owner, id keys.KeyID, records []record.Record) *audit.Record {
+	r := &audit.Record{
+		Identity: audit.Identity{AccountID: owner.Account, Type: "Root"}, EventTime: time.Now(), EventSource: "kms.amazonaws.com", EventName: "CreateKey",
+		AWSRegion: owner.Region, SourceIPAddress: "127.0.0.1", UserAgent: "bench", EventType: audit.APICall, ManagementEvent: true,
+		RecipientAccountID: owner.Account, RequestID: keys.NewKeyID().String(), EventID: records[0].Provenance().Event,
+		Resources: []audit.Resource{{AccountID: owner.Account, Type: "AWS::KMS::Key", ARN: record.KeyARN(owner, id.String())}},
+	}
+	for _, one := range records {
+		r.Writes = append(r.Writes, audit.Write{Record: one.StoreKey(), Version: one.Provenance().Version})
+	}
+	return r
 }
 
 // newKey makes a key and its material.

@@ -111,7 +111,7 @@ func fillDir(ctx context.Context, dir string, n, auditBytes int) error {
 	if err != nil {
 		return err
 	}
-	err = fill(ctx, l.store, benchOwner(), n, time.Now())
+	err = fill(ctx, l.store, nil, benchOwner(), n, time.Now())
 	if err == nil && auditBytes > 0 {
 		err = fillAudit(l.log, auditBytes)
 	}

@@ -58,7 +58,7 @@ var allowed = map[string]string{
 	"internal/identity": "internal/api internal/audit internal/authz internal/policy internal/record internal/service",
 	"internal/iam":      "internal/api internal/audit internal/authz internal/identity internal/policy internal/record internal/service",
 	"internal/accounts": "internal/api internal/audit internal/identity internal/record internal/service",
-	"internal/operator": "internal/accounts internal/api internal/audit internal/backup internal/record internal/seal internal/service internal/store",
+	"internal/operator": "internal/accounts internal/api internal/audit internal/backup internal/record internal/seal internal/service internal/store internal/verify",
 	"internal/backup":   "internal/api internal/audit internal/clock internal/keys internal/record internal/seal internal/service internal/store internal/xaes",
 	"internal/sts":      "internal/api internal/audit internal/identity internal/oidc internal/policy internal/record internal/service",
 
@@ -83,6 +83,10 @@ var allowed = map[string]string{
 	"internal/check/awsapi": "internal/check internal/policy internal/record",
 	"internal/check/inside": "internal/api internal/audit internal/check internal/record internal/service",
 	"internal/check/report": "internal/check",
+
+	// Verification of a store and its audit log.
+	"internal/verify":            "internal/audit internal/keys internal/record internal/seal internal/store",
+	"internal/verify/verifytest": "internal/audit internal/seal internal/verify",
 
 	// The doctor: a core that only judges, and what gathers the facts.
 	"internal/doctor":       "",

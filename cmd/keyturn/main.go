@@ -46,6 +46,6 @@ func newRootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newDevCommand(), newInitCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newUnsealCommand(), newBackupCommand(), newRestoreCommand(), newCompactCommand(),
-		newAccountsCommand(), newKeysCommand(), newCheckCommand(), newDoctorCommand(), newHealthcheckCommand(), newExplainCommand(), newWhoCanCommand(), newClockCommand(), newVersionCommand())
+		newAccountsCommand(), newKeysCommand(), newCheckCommand(), newDoctorCommand(), newHealthcheckCommand(), newExplainCommand(), newWhoCanCommand(), newClockCommand(), newVerifyCommand(), newVersionCommand())
 	return root
 }

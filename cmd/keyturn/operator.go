@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/operator"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/store"
+	"github.com/keyturn/keyturn/internal/verify"
 	"github.com/keyturn/keyturn/internal/wire"
 )
 
@@ -45,7 +48,7 @@ func (a *app) openOperator(ctx context.Context, c appConfig, sealed *seal.Store,
 		return err
 	}
 	a.operator = operator.New(operator.Config{
-		Accounts: a.accounts, Seal: sealed, RealTime: a.believed, Provider: c.Migrate, Log: c.Log,
+		Accounts: a.accounts, Seal: sealed, Verify: a.openVerify(c, sealed, sink), RealTime: a.believed, Provider: c.Migrate, Log: c.Log,
 		Destruction: c.Destruction,
 		Owner:       record.Owner{Account: cmp.Or(management, c.management(), wire.DevAccount), Region: c.Regions.first},
 		Pipeline:    a.pipeline, Audit: sink, Keyturn: programVersion(),
@@ -54,4 +57,47 @@ func (a *app) openOperator(ctx context.Context, c appConfig, sealed *seal.Store,
 		return nil
 	}
 	return a.operator.Migrated(ctx, a.pipeline)
+}
+
+// openVerify makes what verifies the store while the server runs.
+func (a *app) openVerify(c appConfig, sealed *seal.Store, sink audit.Sink) *verify.Runner {
+	rc := verify.RunnerConfig{
+		Store: sealed, Sink: sink, Now: c.Now, Log: c.Log,
+		Done: func(s verify.Status) {
+			release := a.pipeline.Shared()
+			defer release()
+			if err := a.operator.Verified(context.Background(), a.pipeline, s); err != nil {
+				c.Log.Error("the end of a verification is not in the audit log", "error", err)
+			}
+		},
+	}
+	if c.DataDir != "" {
+		rc.LogDir, rc.Scratch = filepath.Join(c.DataDir, auditDir), c.DataDir
+		rc.StoreBytes = func() int64 { return fileBytes(filepath.Join(c.DataDir, storeFile)) }
+		rc.LogBytes = func() int64 { return dirBytes(rc.LogDir) }
+	}
+	r := verify.NewRunner(rc)
+	a.closers = append(a.closers, r.Close) // before pipeline and store
+	return r
+}
+
+// fileBytes is how large a file is, 0 if that is not known.
+func fileBytes(name string) int64 {
+	info, err := os.Stat(name)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// dirBytes is how large the files of a directory are together.
+func dirBytes(dir string) (n int64) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 0
+	}
+	for _, e := range entries {
+		n += fileBytes(filepath.Join(dir, e.Name()))
+	}
+	return n
 }

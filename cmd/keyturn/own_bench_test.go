@@ -57,7 +57,7 @@ func ownOperations() []ownOperation {
 			k := rsaKey(b)
 			return func() error { _, err := rsa.SignPSS(rand.Reader, k, hash, digest(), pss); return err }
 		}},
-		{"Verify/RSA_2048_PSS", rsaSign, verify("RSASSA_PSS_SHA_256"), func(b *testing.B) func() error {
+		{"Verify/RSA_2048_PSS", rsaSign, verifies("RSASSA_PSS_SHA_256"), func(b *testing.B) func() error {
 			k := rsaKey(b)
 			s := must(rsa.SignPSS(rand.Reader, k, hash, digest(), pss))(b)
 			return func() error { return rsa.VerifyPSS(&k.PublicKey, hash, digest(), s, pss) }
@@ -66,7 +66,7 @@ func ownOperations() []ownOperation {
 			k := ecKey(b)
 			return func() error { _, err := ecdsa.SignASN1(rand.Reader, k, digest()); return err }
 		}},
-		{"Verify/ECC_NIST_P256", ecSign, verify("ECDSA_SHA_256"), func(b *testing.B) func() error {
+		{"Verify/ECC_NIST_P256", ecSign, verifies("ECDSA_SHA_256"), func(b *testing.B) func() error {
 			k := ecKey(b)
 			s := must(ecdsa.SignASN1(rand.Reader, k, digest()))(b)
 			return func() error { return verified(ecdsa.VerifyASN1(&k.PublicKey, digest(), s)) }
@@ -75,7 +75,7 @@ func ownOperations() []ownOperation {
 			k := ed25519.NewKeyFromSeed(benchMessage)
 			return func() error { ed25519.Sign(k, benchMessage); return nil }
 		}},
-		{"Verify/ED25519", edSign, verify("ED25519_SHA_512"), func(b *testing.B) func() error {
+		{"Verify/ED25519", edSign, verifies("ED25519_SHA_512"), func(b *testing.B) func() error {
 			k := ed25519.NewKeyFromSeed(benchMessage)
 			s, public := ed25519.Sign(k, benchMessage), k.Public().(ed25519.PublicKey)
 			return func() error { return verified(ed25519.Verify(public, benchMessage, s)) }
@@ -84,7 +84,7 @@ func ownOperations() []ownOperation {
 			k := must(mldsa.GenerateKey(mldsa.MLDSA65()))(b)
 			return func() error { _, err := k.Sign(nil, benchMessage, nil); return err }
 		}},
-		{"Verify/ML_DSA_65", pqSign, verify("ML_DSA_SHAKE_256"), func(b *testing.B) func() error {
+		{"Verify/ML_DSA_65", pqSign, verifies("ML_DSA_SHAKE_256"), func(b *testing.B) func() error {
 			k := must(mldsa.GenerateKey(mldsa.MLDSA65()))(b)
 			s, public := must(k.Sign(nil, benchMessage, nil))(b), k.PublicKey()
 			return func() error { return mldsa.Verify(public, benchMessage, s, nil) }
@@ -126,7 +126,7 @@ func sign(algorithm string) func(*testing.B, sender, string) func() []byte {
 	}
 }
 
-func verify(algorithm string) func(*testing.B, sender, string) func() []byte {
+func verifies(algorithm string) func(*testing.B, sender, string) func() []byte {
 	return func(b *testing.B, send sender, keyID string) func() []byte {
 		reply := sign(algorithm)(b, send, keyID)()
 		var r api.SignResponse

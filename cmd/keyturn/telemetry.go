@@ -14,6 +14,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/clock"
+	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/store"
@@ -180,6 +181,11 @@ func (a *app) sources(c appConfig, engine store.Store, sealed *seal.Store, sink 
 		Ready: ready, Cache: p.CacheStats, Keys: p.Census().Counts, Outbox: p.OutboxStats, Events: a.runner.Stats,
 		Due:  &telemetry.Due{Scan: p.Store().Scan, Now: p.Clock().Now},
 		Seal: func() telemetry.Seal { return sealMetrics(sealed.Status()) },
+		Backup: func(ctx context.Context) (*record.LastBackup, error) {
+			r, err := p.Record(ctx, record.LastBackupStoreKey)
+			last, _ := r.(*record.LastBackup) // nil: there was none
+			return last, err
+		},
 	}
 	if e, ok := engine.(store.Statser); ok {
 		s.Store = e.Stats

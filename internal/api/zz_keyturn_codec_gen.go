@@ -1549,3 +1549,273 @@ func (v *KeyringVersion) AppendJSON(dst []byte) []byte {
 	dst = putTime(dst, `"DestructionDate":`, v.DestructionDate)
 	return closeObject(dst)
 }
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *StartVerificationRequest) DecodeJSON(data []byte) error {
+	*v = StartVerificationRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *StartVerificationRequest) decode(d *decoder) {
+	for d.next() {
+		d.skip()
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *StartVerificationRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *StartVerificationResponse) DecodeJSON(data []byte) error {
+	*v = StartVerificationResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *StartVerificationResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Verification":
+			decodeStruct(d, &v.Verification)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *StartVerificationResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Verification":`, v.Verification)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetVerificationRequest) DecodeJSON(data []byte) error {
+	*v = GetVerificationRequest{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetVerificationRequest) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Limit":
+			decodeInt(d, &v.Limit)
+		case "Marker":
+			decodeStr(d, &v.Marker)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetVerificationRequest) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putInt(dst, `"Limit":`, v.Limit)
+	dst = putStr(dst, `"Marker":`, v.Marker)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *GetVerificationResponse) DecodeJSON(data []byte) error {
+	*v = GetVerificationResponse{}
+	return decodeJSON(data, v)
+}
+
+func (v *GetVerificationResponse) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Verification":
+			decodeStruct(d, &v.Verification)
+		case "Findings":
+			decodeStructs(d, &v.Findings)
+		case "NextMarker":
+			decodeStr(d, &v.NextMarker)
+		case "Truncated":
+			decodeBool(d, &v.Truncated)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *GetVerificationResponse) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStruct(dst, `"Verification":`, v.Verification)
+	dst = putStructs(dst, `"Findings":`, v.Findings)
+	dst = putStr(dst, `"NextMarker":`, v.NextMarker)
+	dst = putBool(dst, `"Truncated":`, v.Truncated)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *VerificationStatus) DecodeJSON(data []byte) error {
+	*v = VerificationStatus{}
+	return decodeJSON(data, v)
+}
+
+func (v *VerificationStatus) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "VerificationId":
+			decodeStr(d, &v.VerificationId)
+		case "State":
+			decodeStr(d, &v.State)
+		case "Problem":
+			decodeStr(d, &v.Problem)
+		case "StartDate":
+			decodeTime(d, &v.StartDate)
+		case "EndDate":
+			decodeTime(d, &v.EndDate)
+		case "Phase":
+			decodeStr(d, &v.Phase)
+		case "BytesDone":
+			decodeInt(d, &v.BytesDone)
+		case "BytesTotal":
+			decodeInt(d, &v.BytesTotal)
+		case "FindingCount":
+			decodeInt(d, &v.FindingCount)
+		case "Entries":
+			decodeInt(d, &v.Entries)
+		case "Records":
+			decodeInt(d, &v.Records)
+		case "Keys":
+			decodeInt(d, &v.Keys)
+		case "IndexesCompared":
+			decodeBool(d, &v.IndexesCompared)
+		case "FirstLine":
+			decodeInt(d, &v.FirstLine)
+		case "LastLine":
+			decodeInt(d, &v.LastLine)
+		case "RestoredDates":
+			decodeStrs(d, &v.RestoredDates)
+		case "Vouched":
+			decodeInt(d, &v.Vouched)
+		case "Unvouched":
+			decodeInt(d, &v.Unvouched)
+		case "Uncovered":
+			decodeInt(d, &v.Uncovered)
+		case "Revision":
+			decodeInt(d, &v.Revision)
+		case "Lines":
+			decodeInt(d, &v.Lines)
+		case "LogBytes":
+			decodeInt(d, &v.LogBytes)
+		case "Segments":
+			decodeInt(d, &v.Segments)
+		case "Nodes":
+			decodeStrs(d, &v.Nodes)
+		case "Counts":
+			decodeStructs(d, &v.Counts)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *VerificationStatus) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"VerificationId":`, v.VerificationId)
+	dst = putStr(dst, `"State":`, v.State)
+	dst = putStr(dst, `"Problem":`, v.Problem)
+	dst = putTime(dst, `"StartDate":`, v.StartDate)
+	dst = putTime(dst, `"EndDate":`, v.EndDate)
+	dst = putStr(dst, `"Phase":`, v.Phase)
+	dst = putInt(dst, `"BytesDone":`, v.BytesDone)
+	dst = putInt(dst, `"BytesTotal":`, v.BytesTotal)
+	dst = putInt(dst, `"FindingCount":`, v.FindingCount)
+	dst = putInt(dst, `"Entries":`, v.Entries)
+	dst = putInt(dst, `"Records":`, v.Records)
+	dst = putInt(dst, `"Keys":`, v.Keys)
+	dst = putBool(dst, `"IndexesCompared":`, v.IndexesCompared)
+	dst = putInt(dst, `"FirstLine":`, v.FirstLine)
+	dst = putInt(dst, `"LastLine":`, v.LastLine)
+	dst = putStrs(dst, `"RestoredDates":`, v.RestoredDates)
+	dst = putInt(dst, `"Vouched":`, v.Vouched)
+	dst = putInt(dst, `"Unvouched":`, v.Unvouched)
+	dst = putInt(dst, `"Uncovered":`, v.Uncovered)
+	dst = putInt(dst, `"Revision":`, v.Revision)
+	dst = putInt(dst, `"Lines":`, v.Lines)
+	dst = putInt(dst, `"LogBytes":`, v.LogBytes)
+	dst = putInt(dst, `"Segments":`, v.Segments)
+	dst = putStrs(dst, `"Nodes":`, v.Nodes)
+	dst = putStructs(dst, `"Counts":`, v.Counts)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *VerificationFinding) DecodeJSON(data []byte) error {
+	*v = VerificationFinding{}
+	return decodeJSON(data, v)
+}
+
+func (v *VerificationFinding) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "FindingId":
+			decodeStr(d, &v.FindingId)
+		case "Kind":
+			decodeStr(d, &v.Kind)
+		case "Severity":
+			decodeStr(d, &v.Severity)
+		case "Where":
+			decodeStr(d, &v.Where)
+		case "Title":
+			decodeStr(d, &v.Title)
+		case "Detail":
+			decodeStr(d, &v.Detail)
+		case "Remedy":
+			decodeStr(d, &v.Remedy)
+		case "Repairable":
+			decodeBool(d, &v.Repairable)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *VerificationFinding) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"FindingId":`, v.FindingId)
+	dst = putStr(dst, `"Kind":`, v.Kind)
+	dst = putStr(dst, `"Severity":`, v.Severity)
+	dst = putStr(dst, `"Where":`, v.Where)
+	dst = putStr(dst, `"Title":`, v.Title)
+	dst = putStr(dst, `"Detail":`, v.Detail)
+	dst = putStr(dst, `"Remedy":`, v.Remedy)
+	dst = putBool(dst, `"Repairable":`, v.Repairable)
+	return closeObject(dst)
+}
+
+// DecodeJSON replaces v with the JSON object in data.
+func (v *VerificationCount) DecodeJSON(data []byte) error {
+	*v = VerificationCount{}
+	return decodeJSON(data, v)
+}
+
+func (v *VerificationCount) decode(d *decoder) {
+	for d.next() {
+		switch string(d.name) {
+		case "Kind":
+			decodeStr(d, &v.Kind)
+		case "Count":
+			decodeInt(d, &v.Count)
+		default:
+			d.skip()
+		}
+	}
+}
+
+// AppendJSON appends v as a JSON object to dst.
+func (v *VerificationCount) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = putStr(dst, `"Kind":`, v.Kind)
+	dst = putInt(dst, `"Count":`, v.Count)
+	return closeObject(dst)
+}

@@ -538,6 +538,95 @@ type KeyringVersion struct {
 	DestructionDate Opt[time.Time]
 }
 
+// StartVerificationRequest is the input of StartVerification.
+type StartVerificationRequest struct {
+}
+
+// StartVerificationResponse is the output of StartVerification.
+type StartVerificationResponse struct {
+	Verification *VerificationStatus
+}
+
+// GetVerificationRequest is the input of GetVerification.
+type GetVerificationRequest struct {
+	Limit  Opt[int64]
+	Marker Opt[string]
+}
+
+// GetVerificationResponse is the output of GetVerification.
+type GetVerificationResponse struct {
+	Verification *VerificationStatus
+	Findings     []VerificationFinding
+	NextMarker   Opt[string]
+	Truncated    Opt[bool]
+}
+
+// VerificationStatus is a structure of the keyturn model.
+type VerificationStatus struct {
+	VerificationId  Opt[string]
+	State           Opt[VerificationStateType]
+	Problem         Opt[string]
+	StartDate       Opt[time.Time]
+	EndDate         Opt[time.Time]
+	Phase           Opt[string]
+	BytesDone       Opt[int64]
+	BytesTotal      Opt[int64]
+	FindingCount    Opt[int64]
+	Entries         Opt[int64]
+	Records         Opt[int64]
+	Keys            Opt[int64]
+	IndexesCompared Opt[bool]
+	FirstLine       Opt[int64]
+	LastLine        Opt[int64]
+	RestoredDates   []string
+	Vouched         Opt[int64]
+	Unvouched       Opt[int64]
+	Uncovered       Opt[int64]
+	Revision        Opt[int64]
+	Lines           Opt[int64]
+	LogBytes        Opt[int64]
+	Segments        Opt[int64]
+	Nodes           []string
+	Counts          []VerificationCount
+}
+
+// VerificationFinding is a structure of the keyturn model.
+type VerificationFinding struct {
+	FindingId  Opt[string]
+	Kind       Opt[string]
+	Severity   Opt[FindingSeverityType]
+	Where      Opt[string]
+	Title      Opt[string]
+	Detail     Opt[string]
+	Remedy     Opt[string]
+	Repairable Opt[bool]
+}
+
+// VerificationStateType is an enumeration. Values that it does not list decode, but do not validate.
+type VerificationStateType string
+
+// Values of VerificationStateType.
+const (
+	VerificationStateTypeRunning  VerificationStateType = "RUNNING"
+	VerificationStateTypeComplete VerificationStateType = "COMPLETE"
+	VerificationStateTypeFailed   VerificationStateType = "FAILED"
+)
+
+// Values returns all values of VerificationStateType, in a slice of the caller's own.
+func (VerificationStateType) Values() []VerificationStateType {
+	return []VerificationStateType{
+		VerificationStateTypeRunning,
+		VerificationStateTypeComplete,
+		VerificationStateTypeFailed,
+	}
+}
+
+// VerificationCount is a structure of the keyturn model.
+type VerificationCount struct {
+	Kind  Opt[string]
+	Count Opt[int64]
+}
+
 // KeyturnOperations returns the operations of the keyturn model, sorted by name, in a slice of the caller's own.
 func KeyturnOperations() []Operation {
 	return []Operation{
@@ -634,6 +723,14 @@ func KeyturnOperations() []Operation {
 			Permissions: []Permission{{Action: "keyturn:GetSealStatus", In: "IAM policy"}},
 		},
 		{
+			Service: "keyturn", Target: "Keyturn.GetVerification", Name: "GetVerification",
+			NewInput:    func() Request { return new(GetVerificationRequest) },
+			NewOutput:   func() Response { return new(GetVerificationResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{InvalidMarkerException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:GetVerification", In: "IAM policy"}},
+		},
+		{
 			Service: "keyturn", Target: "Keyturn.ListAccounts", Name: "ListAccounts",
 			NewInput:    func() Request { return new(ListAccountsRequest) },
 			NewOutput:   func() Response { return new(ListAccountsResponse) },
@@ -699,6 +796,14 @@ func KeyturnOperations() []Operation {
 			HasOutput:   true,
 			Errors:      []ErrorCode{LimitExceededException, KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:RotateRootKey", In: "IAM policy"}},
+		},
+		{
+			Service: "keyturn", Target: "Keyturn.StartVerification", Name: "StartVerification",
+			NewInput:    func() Request { return new(StartVerificationRequest) },
+			NewOutput:   func() Response { return new(StartVerificationResponse) },
+			HasOutput:   true,
+			Errors:      []ErrorCode{ConflictException, KMSInternalException},
+			Permissions: []Permission{{Action: "keyturn:StartVerification", In: "IAM policy"}},
 		},
 		{
 			Service: "keyturn", Target: "Keyturn.SuspendAccount", Name: "SuspendAccount",

@@ -175,3 +175,17 @@ func (v *MigrateSealRequest) Validate() error { return validate(v) }
 
 func (v *MigrateSealRequest) validate(c *validator) {
 }
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *StartVerificationRequest) Validate() error { return validate(v) }
+
+func (v *StartVerificationRequest) validate(c *validator) {
+}
+
+// Validate checks v against the keyturn model; the error is an *Error with code ValidationException.
+func (v *GetVerificationRequest) Validate() error { return validate(v) }
+
+func (v *GetVerificationRequest) validate(c *validator) {
+	c.checkInt("limit", false, v.Limit, &ruleUsageLimitType)
+	c.checkStr("marker", false, v.Marker, &ruleMarkerType)
+}

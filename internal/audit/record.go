@@ -47,6 +47,14 @@ type Record struct {
 	RecipientAccountID  string
 	ServiceEventDetails Params
 	TLS                 TLSDetails
+	Writes              []Write // what the change left in the store; no member of CloudTrail's
+}
+
+// Write is a record that a change wrote or removed, so that the store can be compared with the log. It says which, and nothing of what is in it.
+type Write struct {
+	Record  string // its store key
+	Version uint64 // as of the change; of a removed record the last one, 0 where it was removed unread
+	Removed bool
 }
 
 // Resource is one resource that an event used or changed.
@@ -108,6 +116,10 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 		t.str("cipherSuite", r.TLS.CipherSuite)
 		t.str("clientProvidedHostHeader", r.TLS.ClientProvidedHostHeader)
 		o.dst = t.end()
+	}
+	if len(r.Writes) > 0 {
+		o.name(writesMember)
+		o.dst = appendWrites(o.dst, r.Writes)
 	}
 	return o.end()
 }

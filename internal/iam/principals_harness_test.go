@@ -23,6 +23,7 @@ import (
 	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/store/memstore"
+	"github.com/keyturn/keyturn/internal/verify/verifytest"
 )
 
 const (
@@ -101,6 +102,7 @@ type principalsBench struct {
 	sink      *audit.Memory
 	root      *service.Caller
 	store     *meddling
+	damaged   bool // the test has written to the store past the service, so that it is not verified at the end
 }
 
 func newPrincipalsBench(t testing.TB) *principalsBench {
@@ -137,6 +139,9 @@ func newPrincipalsBench(t testing.TB) *principalsBench {
 		defer cancel()
 		if err := b.p.Close(ctx); err != nil {
 			t.Error(err)
+		}
+		if !b.damaged {
+			verifytest.Clean(t, sealed, b.sink)
 		}
 	})
 	k.Attach(b.p)

@@ -18,6 +18,7 @@ import (
 
 func (b *bench) setCounter(t checker, name string, n int64) {
 	t.Helper()
+	b.damaged.Store(true)
 	_, err := b.sealed.Commit(context.Background(), store.Batch{Writes: []store.Write{{Key: name, Value: record.EncodeCounter(n)}}})
 	if err != nil {
 		t.Fatalf("setting a counter: %v", err)
@@ -166,6 +167,7 @@ func (b *bench) searched(t checker, key string) []search {
 // be the same.
 func TestGrantFor(t *testing.T) {
 	b := testBench(t)
+	b.damaged.Store(true) // grants are put past the pipeline
 	id, _ := b.newKey(t, &api.CreateKeyRequest{})
 	searches := b.searched(t, id)
 	key := b.keyRecord(t, region, id)

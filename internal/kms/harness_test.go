@@ -20,6 +20,7 @@ import (
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/store/memstore"
+	"github.com/keyturn/keyturn/internal/verify/verifytest"
 )
 
 const (
@@ -48,6 +49,8 @@ type bench struct {
 	runner *schedule.Runner
 	caller *service.Caller
 	free   atomic.Bool // everything is allowed
+	// damaged: the test has written to the store past the service, so that it is not verified at the end.
+	damaged atomic.Bool
 
 	mu    sync.Mutex
 	real  time.Time                    // guarded by mu
@@ -84,6 +87,9 @@ func (b *bench) close(t checker) {
 	defer cancel()
 	if err := b.p.Close(ctx); err != nil {
 		t.Errorf("closing the pipeline: %v", err)
+	}
+	if !b.damaged.Load() {
+		verifytest.Clean(t, b.sealed, b.sink)
 	}
 }
 

@@ -147,6 +147,7 @@ func TestGrantInTheRecord(t *testing.T) {
 // somebody else, so that putting it again, as whoever changes another statement does, lets nobody in.
 func TestShownPins(t *testing.T) {
 	b := testBench(t)
+	b.damaged.Store(true) // a user is renamed, and its name stays
 	old, name := annWith("AIDAOLD")
 	b.identities(t, putIdentities{put: []record.Record{old, name}})
 	policy := keyPolicy(`{"Effect":"Allow","Principal":{"AWS":["` + ann + `","` + account + `"]},"Action":"kms:Encrypt","Resource":"*","Condition":{"StringNotEquals":{"aws:PrincipalArn":"` + ann + `"}}}`)

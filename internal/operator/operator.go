@@ -13,12 +13,14 @@ import (
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
+	"github.com/keyturn/keyturn/internal/verify"
 )
 
 // Config is what the operations need of the server they run in.
 type Config struct {
 	Accounts *accounts.Accounts
 	Seal     *seal.Store
+	Verify   *verify.Runner
 	RealTime func() time.Time
 	// Provider returns the seal provider that the configuration names by now, to migrate to; nil: this server has no configuration.
 	Provider func(ctx context.Context) (seal.Provider, error)
@@ -37,7 +39,7 @@ type Config struct {
 type Operator struct {
 	config Config
 	// These are Internal: they put into the audit log what the service does by itself.
-	rotated, destroyed, migrated, completed, aborted, scrubbed *service.Op
+	rotated, destroyed, migrated, completed, aborted, scrubbed, verified, repaired *service.Op
 
 	backups chan struct{} // holds one for each backup that is being made
 	scrubs  scrubs
@@ -52,6 +54,7 @@ func New(c Config) *Operator {
 	}
 	o.scrubbed = o.recordScrub()
 	o.rotated, o.destroyed, o.migrated = o.rotateByItself(), o.destroyVersions(), o.migratedAtStart()
+	o.verified, o.repaired = o.completeVerification(), o.repairStore()
 	return o
 }
 
@@ -59,6 +62,7 @@ func New(c Config) *Operator {
 func (o *Operator) Operations() []*service.Op {
 	return []*service.Op{
 		o.getSealStatus(), o.rotateKeyring(), o.rotateRootKey(), o.migrateSeal(), o.createBackup(), o.compactStore(), o.getCompaction(),
+		o.startVerification(), o.getVerification(),
 	}
 }
 

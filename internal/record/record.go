@@ -80,6 +80,28 @@ func (m *made) Provenance() *Provenance { return &m.By }
 // Weight implements Record, for all that is small.
 func (*made) Weight() int { return 0 }
 
+// Derived tells whether what stands at a store key is an index entry or a counter: it follows from records, and no audit record lists it.
+func Derived(storeKey string) bool {
+	return strings.HasPrefix(storeKey, IndexPrefix) || strings.HasPrefix(storeKey, CounterPrefix)
+}
+
+// Unlogged tells whether what stands at a store key is a record that is also written without an audit record: what was used and when, how far
+// the clock was, when a secret went. The audit log cannot vouch for it.
+func Unlogged(storeKey string) bool {
+	switch kind, _, _ := strings.Cut(storeKey, "/"); kind {
+	case "u", "v", "xu":
+		return true
+	}
+	return storeKey == TrackingStoreKey || storeKey == MarkStoreKey || storeKey == DestroyedStoreKey
+}
+
+// Where all index entries, all counters and all audit records on their way stand.
+const (
+	IndexPrefix   = "i/"
+	CounterPrefix = "c/"
+	OutboxPrefix  = "o/"
+)
+
 // schema is the version of the encodings below. A decoder reads every version that was ever written.
 const schema = 1
 

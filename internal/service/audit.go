@@ -104,18 +104,20 @@ func (p *Pipeline) appendRecord(op *Op, call *Call, out *outcome) (eventID strin
 }
 
 // changeRecords encodes the records that are part of a commit: the operation's, and what the plan added. It returns the event
-// ID of the first, which stands in every record the commit writes.
+// ID of the first, which stands in every record the commit writes, as the first lists them.
 func (p *Pipeline) changeRecords(tx *Tx, op *Op, out *outcome) (string, []auditRecord) {
-	var list []auditRecord
+	records := make([]*audit.Record, 0, 1+len(tx.events))
 	if op.Kind != Internal || len(tx.events) == 0 {
-		var r audit.Record
-		eventID := keys.NewKeyID().String()
-		p.fill(&r, op, tx.Call, out, eventID)
-		list = append(list, auditRecord{eventID: eventID, line: r.AppendJSON(nil)})
+		r := new(audit.Record)
+		p.fill(r, op, tx.Call, out, "")
+		records = append(records, r)
 	}
-	for _, r := range tx.events {
+	records = append(records, tx.events...)
+	records[0].Writes = tx.wrote()
+	list := make([]auditRecord, len(records))
+	for i, r := range records {
 		r.EventID = keys.NewKeyID().String()
-		list = append(list, auditRecord{eventID: r.EventID, line: r.AppendJSON(nil)})
+		list[i] = auditRecord{eventID: r.EventID, line: r.AppendJSON(nil)}
 	}
 	return list[0].eventID, list
 }

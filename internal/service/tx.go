@@ -44,6 +44,7 @@ type Tx struct {
 	counters map[string]int64         // read by Counter
 	events   []*audit.Record
 	removals []string // store keys, see Remove
+	mends    []store.Write
 	after    []func()
 }
 
@@ -57,6 +58,7 @@ func (tx *Tx) Context() context.Context { return tx.ctx }
 type read struct {
 	rev      store.Rev
 	record   record.Record // nil if absent; the plan may change it
+	version  uint64        // its own, 0 if absent
 	indexes  []string
 	counters []string
 	secret   [sha256.Size]byte // record.SecretDigest, from before the plan changed the record
@@ -107,6 +109,7 @@ func (tx *Tx) lookup(storeKey string) (record.Record, error) {
 				return nil, err
 			}
 			rd.indexes, rd.counters, rd.class = rd.record.Indexes(), rd.record.Counters(), classOf(rd.record)
+			rd.version = rd.record.Provenance().Version
 			if record.HoldsSecret(storeKey) {
 				rd.secret = record.SecretDigest(rd.record)
 			}
@@ -160,6 +163,16 @@ func (tx *Tx) Delete(r record.Record) { tx.writes[r.StoreKey()] = nil }
 // Remove removes whatever stands at store keys at the commit, unread: what is damaged can be removed too. Indexes and counters of
 // what stood there are the caller's to remove.
 func (tx *Tx) Remove(storeKeys ...string) { tx.removals = append(tx.removals, storeKeys...) }
+
+// Mend puts an index entry or a counter right at the commit, whatever stands there. Nothing else does: they follow from the records that are
+// put and deleted. It is for a repair, while nothing else runs.
+func (tx *Tx) Mend(w store.Write) error {
+	if !record.Derived(w.Key) {
+		return fmt.Errorf("service: %s is a record, which is not mended", w.Key)
+	}
+	tx.mends = append(tx.mends, w)
+	return nil
+}
 
 // Once returns what f returned when the operation was first planned: for what is costly, or cannot be taken back, and must not be
 // done again when a conflict makes the operation be planned anew. name tells several of one operation apart. An error is not kept.
@@ -242,7 +255,7 @@ func (tx *Tx) Failed() error { return tx.failed }
 func (tx *Tx) Event(r *audit.Record) { tx.events = append(tx.events, r) }
 
 // changed tells whether there is anything to commit.
-func (tx *Tx) changed() bool { return len(tx.writes) > 0 || len(tx.removals) > 0 }
+func (tx *Tx) changed() bool { return len(tx.writes) > 0 || len(tx.removals) > 0 || len(tx.mends) > 0 }
 
 // batch builds the commit: checks of all that was read; records with their index entries and counters; the audit records.
 // eventID is that of the operation's audit record.
@@ -259,9 +272,7 @@ func (tx *Tx) batch(eventID string, outbox []store.Write) (store.Batch, error) {
 		if r == nil {
 			b.Writes = append(b.Writes, store.Write{Key: key, Delete: true})
 		} else {
-			by := r.Provenance()
-			by.Version++
-			by.Event = eventID
+			*r.Provenance() = record.Provenance{Version: rd.version + 1, Event: eventID}
 			value, err := record.Encode(r)
 			if err != nil {
 				return b, err
@@ -297,6 +308,7 @@ func (tx *Tx) batch(eventID string, outbox []store.Write) (store.Batch, error) {
 	for _, key := range tx.removals {
 		b.Writes = append(b.Writes, store.Write{Key: key, Delete: true})
 	}
+	b.Writes = append(b.Writes, tx.mends...)
 	if tx.destroys() {
 		value, err := record.Encode(&record.Destroyed{At: tx.p.realTime().UTC()})
 		if err != nil {
@@ -309,6 +321,29 @@ func (tx *Tx) batch(eventID string, outbox []store.Write) (store.Batch, error) {
 		b.Checks = append(b.Checks, store.Check{Key: key, Rev: tx.reads[key].rev})
 	}
 	return b, nil
+}
+
+// wrote lists the records that the commit writes and removes, for the audit record: index entries and counters follow from them.
+func (tx *Tx) wrote() []audit.Write {
+	var list []audit.Write
+	for _, key := range slices.Sorted(maps.Keys(tx.writes)) {
+		var before uint64
+		if rd := tx.reads[key]; rd != nil {
+			before = rd.version
+		}
+		switch {
+		case tx.writes[key] != nil:
+			list = append(list, audit.Write{Record: key, Version: before + 1})
+		case before > 0: // else it was not there either
+			list = append(list, audit.Write{Record: key, Version: before, Removed: true})
+		}
+	}
+	for _, key := range tx.removals {
+		if !record.Derived(key) {
+			list = append(list, audit.Write{Record: key, Removed: true})
+		}
+	}
+	return list
 }
 
 // destroys tells whether a secret goes, or is replaced by another one. From then on there may be copies of it that nothing leads to, which

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/schedule"
 	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/store"
@@ -29,8 +30,9 @@ type Sources struct {
 	Events      func() []schedule.Stats
 	Due         *Due
 	Seal        func() Seal
-	Clock       func() Clock     // nil where the clock is always believed
-	Certificate func() time.Time // when the certificate that is served ends
+	Clock       func() Clock                                      // nil where the clock is always believed
+	Backup      func(context.Context) (*record.LastBackup, error) // nil: there was none
+	Certificate func() time.Time                                  // when the certificate that is served ends
 	Log         *slog.Logger
 }
 
@@ -135,6 +137,7 @@ func (c *collector) sources() []source {
 	add(c.s.Due != nil, "due", c.due)
 	add(c.s.Seal != nil, "seal", c.seal)
 	add(c.s.Clock != nil, "clock", c.clock)
+	add(c.s.Backup != nil, "backup", c.backup)
 	add(c.s.Certificate != nil, "certificate", c.certificate)
 	return list
 }

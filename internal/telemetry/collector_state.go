@@ -107,6 +107,16 @@ func (c *collector) clock(s scrape) error {
 	return nil
 }
 
+func (c *collector) backup(s scrape) error {
+	last, err := c.s.Backup(s.ctx)
+	if err != nil || last == nil {
+		return err
+	}
+	s.date(backupLast, last.At)
+	s.gauge(backupBytes, float64(last.Bytes))
+	return nil
+}
+
 func (c *collector) certificate(s scrape) error {
 	s.date(certificateEnd, c.s.Certificate())
 	return nil

@@ -54,5 +54,8 @@ var (
 	clockTrusted = desc("clock_trusted", "1 if the machine's clock is believed, 0 after a jump: what destroys waits then.")
 	clockJump    = desc("clock_jump_seconds", "How far a clock that is not believed is ahead, or behind if negative; 0 if it is believed.")
 
+	backupLast  = desc("backup_last_timestamp_seconds", "When the last backup of the running server was made. Absent if there was none.")
+	backupBytes = desc("backup_last_size_bytes", "How large it was.")
+
 	certificateEnd = desc("certificate_not_after_timestamp_seconds", "When the TLS certificate that is served ends.")
 )

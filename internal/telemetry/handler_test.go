@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/service"
 	"github.com/keyturn/keyturn/internal/store"
 )
@@ -45,6 +46,9 @@ func TestSources(t *testing.T) {
 		Seal: func() Seal {
 			return Seal{KeyringVersion: 3, KeyringCreated: now, Resealing: true, Resealed: 10, ResealTotal: 100}
 		},
+		Backup: func(context.Context) (*record.LastBackup, error) {
+			return &record.LastBackup{At: now, Bytes: 12345}, nil
+		},
 		Clock:       func() Clock { return Clock{Jump: -90 * time.Second} },
 		Certificate: func() time.Time { return certificate },
 		Log:         slog.New(slog.NewTextHandler(&log, nil)),
@@ -56,6 +60,7 @@ func TestSources(t *testing.T) {
 		"keyturn_audit_log_lines_total 12", "keyturn_audit_log_unsynced_lines 3", "keyturn_audit_log_size_bytes 4567", "keyturn_audit_log_segments 2",
 		"keyturn_audit_outbox_entries 7", "keyturn_audit_lag_seconds 90", "keyturn_keys_counted 0", "keyturn_sealed 0", "keyturn_seal_keyring_version 3",
 		"keyturn_seal_resealing 1", "keyturn_seal_resealed_values 10", "keyturn_seal_reseal_values 100",
+		"keyturn_backup_last_timestamp_seconds 1.772600767e+09", "keyturn_backup_last_size_bytes 12345",
 		"keyturn_clock_trusted 0", "keyturn_clock_jump_seconds -90",
 		"keyturn_certificate_not_after_timestamp_seconds 1.772600767e+09",
 	} {

@@ -50,6 +50,8 @@ const (
 type Options struct {
 	// Create makes a new, empty store if there is no file at the path. The directory must exist.
 	Create bool
+	// ReadOnly opens the file for reading only, and locks it against those that write: every Commit fails, and stops the engine.
+	ReadOnly bool
 
 	// FS is where the file is; nil: the machine's, disk.OS.
 	FS disk.FS
@@ -113,7 +115,7 @@ func Open(path string, opts Options) (*Store, error) {
 	if opts.FS == nil {
 		opts.FS = disk.OS
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && opts.Create {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && opts.Create && !opts.ReadOnly {
 		if err := create(opts.FS, path); err != nil {
 			return nil, fmt.Errorf("store: creating %s: %w", path, err)
 		}
@@ -121,11 +123,11 @@ func Open(path string, opts Options) (*Store, error) {
 	if err := inspect(opts.FS, path); err != nil {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
-	db, file, err := openBolt(opts.FS, path, false)
+	db, file, err := openBolt(opts.FS, path, opts.ReadOnly)
 	if err != nil {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
-	if err = sole(path, file); err == nil {
+	if err = sole(path, file); err == nil && !opts.ReadOnly {
 		err = discard(opts.FS, path, file)
 	}
 	if err != nil {
@@ -155,8 +157,10 @@ func Open(path string, opts Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("store: opening %s: %w", path, err), guarded(db.Close))
 	}
 	s.shown.Store(uint64(s.head))
-	if err := s.settle(path); err != nil {
-		return nil, errors.Join(fmt.Errorf("store: opening %s: making durable what is read: %w", path, err), guarded(db.Close))
+	if !opts.ReadOnly {
+		if err := s.settle(path); err != nil {
+			return nil, errors.Join(fmt.Errorf("store: opening %s: making durable what is read: %w", path, err), guarded(db.Close))
+		}
 	}
 	s.history = store.NewHistory(s.head)
 	go s.run()

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/spf13/cobra"
+
+	"github.com/keyturn/keyturn/internal/identity"
+	"github.com/keyturn/keyturn/internal/kms"
+	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/store"
+	"github.com/keyturn/keyturn/internal/store/boltstore"
+	"github.com/keyturn/keyturn/internal/verify"
+)
+
+// offlineDir is a data directory to be verified.
+type offlineDir struct {
+	dir string
+	// provider opens it; nil: there is no seal. previous is the one before, nil if there is none.
+	provider, previous func() (seal.Provider, error)
+	dev                bool
+	config             *serverConfig // nil: keyturn dev's, or none
+}
+
+func (f *verifyFlags) offlineDir() (*offlineDir, error) {
+	if f.config != "" {
+		c, err := loadConfig(f.config)
+		if err != nil {
+			return nil, err
+		}
+		d := &offlineDir{dir: c.DataDir, provider: func() (seal.Provider, error) { return c.provider(false) }, config: c}
+		if c.Seal.Previous != nil {
+			d.previous = func() (seal.Provider, error) { return c.Seal.Previous.ask("seal.previous", false) }
+		}
+		return d, nil
+	}
+	d := &offlineDir{dir: f.dataDir, dev: true}
+	key := filepath.Join(f.dataDir, sealKeyFile) // only keyturn dev keeps it there
+	if _, err := os.Stat(key); err == nil {
+		d.provider = func() (seal.Provider, error) { return seal.OpenKeyFile(key) }
+	}
+	return d, nil
+}
+
+// runOffline verifies a data directory and changes nothing in it: not even the log's torn last line, and not what waits to get into the log.
+func (f *verifyFlags) runOffline(cmd *cobra.Command) (report *verify.Report, err error) {
+	d, err := f.offlineDir()
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(d.dir, storeFile)
+	if _, err := os.Stat(path); err != nil {
+		return nil, withHint(fmt.Errorf("there is no store to verify: %w", err), "name the data directory of a keyturn server, or its configuration")
+	}
+	unlock, err := d.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	raw, err := boltstore.Open(path, boltstore.Options{ReadOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, raw.Close()) }()
+	c := verify.Config{Log: verifyLog(d.dir), Scratch: f.scratch}
+	if d.provider == nil {
+		snapshot, err := raw.Snapshot(cmd.Context())
+		if err != nil {
+			return nil, err
+		}
+		defer snapshot.Close()
+		c.Snapshot, c.Sealed = verify.Raw(snapshot), true
+		return verifying(cmd.Context(), cmd.ErrOrStderr(), c, d.dir)
+	}
+	hardenProcess(slog.New(slog.DiscardHandler))
+	sealed, err := d.unseal(cmd.Context(), raw)
+	if err != nil {
+		return nil, err
+	}
+	snapshot, err := sealed.TakeSnapshot(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer snapshot.Close()
+	c.Snapshot = snapshot
+	return verifying(cmd.Context(), cmd.ErrOrStderr(), c, d.dir)
+}
+
+// lock takes the data directory's lock. Where there is none, no server has ever run, and none is made.
+func (d *offlineDir) lock() (unlock func() error, err error) {
+	name := filepath.Join(d.dir, lockFile)
+	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		return func() error { return nil }, nil
+	}
+	lock := flock.New(name, flock.SetFlag(os.O_RDONLY))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("locking the data directory: %w", err)
+	}
+	if !ok {
+		return nil, withHint(fmt.Errorf("%w: data directory %s", store.ErrLocked, d.dir), "a running server verifies itself: keyturn verify --endpoint URL")
+	}
+	return lock.Close, nil
+}
+
+// unseal opens the store, which must have a keyring: nothing may be made here.
+func (d *offlineDir) unseal(ctx context.Context, raw store.Store) (*seal.Store, error) {
+	first, err := raw.Scan(ctx, "", "", 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(first) == 0 {
+		return nil, withHint(errors.New("the store is empty"), "there is nothing to verify before the first start of a server")
+	}
+	p, err := d.provider()
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := seal.Open(ctx, raw, seal.Options{Provider: p, Dev: d.dev, Now: time.Now()})
+	if errors.Is(err, seal.ErrWrongKey) && d.previous != nil {
+		if p, err = d.previous(); err != nil {
+			return nil, fmt.Errorf("seal.previous: %w", err)
+		}
+		sealed, err = seal.Open(ctx, raw, seal.Options{Provider: p, Dev: d.dev, Now: time.Now()})
+	}
+	return sealed, err
+}
+
+// maxRepairs bounds how often a repair begins anew: each round puts right some 200,000 index entries and counters.
+const maxRepairs = 200
+
+// runRepair puts index entries and counters right until none is wrong, and returns what is still found.
+func (f *verifyFlags) runRepair(cmd *cobra.Command) (report *verify.Report, err error) {
+	d, err := f.offlineDir()
+	if err != nil {
+		return nil, err
+	}
+	if d.provider == nil {
+		return nil, withHint(errors.New("without the seal nothing can be repaired"), "name the server's configuration with --config")
+	}
+	if _, err := os.Stat(filepath.Join(d.dir, storeFile)); err != nil {
+		return nil, withHint(fmt.Errorf("there is no store to repair: %w", err), "name the data directory of a keyturn server, or its configuration")
+	}
+	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	hardenProcess(log)
+	a, err := d.open(cmd.Context(), log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, a.close()) }()
+	sealed, ok := a.pipeline.Store().(*seal.Store)
+	if !ok {
+		return nil, errors.New("the store is not sealed")
+	}
+	mended := 0
+	for range maxRepairs {
+		if err := a.pipeline.Flush(cmd.Context()); err != nil {
+			return nil, err
+		}
+		report, err = f.verifyOpen(cmd, sealed, d.dir)
+		if err != nil || len(report.Mends) == 0 {
+			break
+		}
+		if err := a.operator.Repair(cmd.Context(), a.pipeline, report.Mends); err != nil {
+			return nil, fmt.Errorf("repairing: %w", err)
+		}
+		mended += len(report.Mends)
+	}
+	if err == nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d index entries and counters put right; RepairStore events in the audit log say which.\n", mended)
+	}
+	return report, err
+}
+
+// verifyOpen verifies a store that this process has open.
+func (f *verifyFlags) verifyOpen(cmd *cobra.Command, sealed *seal.Store, dir string) (*verify.Report, error) {
+	snapshot, err := sealed.TakeSnapshot(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer snapshot.Close()
+	return verifying(cmd.Context(), cmd.ErrOrStderr(), verify.Config{Snapshot: snapshot, Log: verifyLog(dir), Scratch: f.scratch}, dir)
+}
+
+// open opens the data directory as its server does, without serving.
+func (d *offlineDir) open(ctx context.Context, log *slog.Logger) (*app, error) {
+	c := appConfig{
+		DataDir: d.dir, Dev: d.dev, Log: log, Now: time.Now, Init: true,
+		Credentials: func() (map[string]identity.Configured, error) { return nil, nil },
+		Provider: func(created bool) (seal.Provider, error) {
+			if created {
+				return nil, errNotInitialized
+			}
+			return d.provider()
+		},
+	}
+	var names []string
+	if d.config != nil {
+		names, c.Management = d.config.Regions, d.config.ManagementAccount
+	}
+	regions, err := newRegions(names)
+	if err != nil {
+		return nil, err
+	}
+	c.Regions, c.KMS = regions, kms.Config{HasRegion: regions.has}
+	return openApp(ctx, c)
+}
