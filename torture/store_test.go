@@ -88,7 +88,7 @@ func (w *world) checkRecords(c *contents) {
 	}
 	for at, r := range left {
 		switch r := r.(type) {
-		case *record.Tracking:
+		case *record.Tracking, *record.Destroyed:
 		case *record.KeyUsage:
 			if c.records[record.KeyStoreKey(r.Owner, r.KeyID)] == nil && c.records[record.TombstoneStoreKey(r.Owner, r.KeyID)] == nil {
 				w.fault("the store has %s of a key that is not there", at)
