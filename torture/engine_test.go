@@ -73,9 +73,13 @@ func (e *engine) life(next string) error {
 		if err := e.compare(); err != nil {
 			return errors.Join(err, s.Close())
 		}
-		for range e.rand.IntN(30) {
+		scrub := e.rand.IntN(60)
+		for i := range e.rand.IntN(30) {
 			if !e.commit() {
 				break
+			}
+			if i == scrub {
+				_, _ = s.Scrub(context.Background(), store.ScrubOptions{}) // it fails with the disk
 			}
 		}
 		if e.rand.IntN(3) > 0 {
@@ -83,8 +87,14 @@ func (e *engine) life(next string) error {
 		}
 		_ = s.Close()
 	}
+	if e.disk.Ended() == disktest.Nothing && e.rand.IntN(3) == 0 {
+		q := drawPlan(e.rand)
+		q.at = 1 + q.at%64
+		e.disk.Decide(q.decide)
+		_, _ = boltstore.Compact(context.Background(), e.path(), boltstore.CompactOptions{FS: e.disk}) // likewise
+	}
 	e.disk.Forget()
-	if e.disk.Ended() != disktest.Power {
+	if e.disk.Ended() == disktest.Process || e.disk.Ended() == disktest.Nothing && e.rand.IntN(2) == 0 {
 		e.disk = e.disk.Restart()
 		return nil
 	}

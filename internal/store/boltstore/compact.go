@@ -70,6 +70,7 @@ func Compact(ctx context.Context, path string, o CompactOptions) (Compacted, err
 
 type compaction struct {
 	path  string
+	fs    disk.FS
 	o     CompactOptions
 	fs    disk.FS
 	did   Compacted

@@ -70,6 +70,7 @@ func addSized(h hash.Hash, b []byte) {
 func (c *compaction) copy(ctx context.Context, r *reader, root uint64, temp string) (out content, err error) {
 	var file *os.File
 	// Nothing needs to be durable before the whole is.
+	var file *os.File
 	db, err := bbolt.Open(temp, 0o600, &bbolt.Options{
 		Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, PageSize: r.pageSize, NoSync: true, NoGrowSync: true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {

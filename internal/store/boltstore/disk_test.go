@@ -175,3 +175,26 @@ func TestAllocateUnsupported(t *testing.T) {
 		}
 	}
 }
+
+// What a compaction has left is erased only once it is durable which file has the store's name: a power cut could give the name back to the
+// one that was erased.
+func TestOpenSyncsNamesBeforeErasing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	if err := mustOpen(t, path, Options{Create: true}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+oldSuffix, make([]byte, 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := &watched{FS: disk.OS}
+	s := mustOpen(t, path, Options{FS: w})
+	if len(w.notes) < 3 || !slices.Equal(w.notes[:3], []string{"syncdir", "write 100 at 0", "sync"}) {
+		t.Errorf("Open did %q", w.notes)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + oldSuffix); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what was left is still there: %v", err)
+	}
+}

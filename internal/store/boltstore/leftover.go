@@ -41,8 +41,7 @@ func discard(fsys disk.FS, path string, file *os.File) error {
 		if err != nil {
 			return err
 		}
-		// The names that are read may not be on the disk yet, if the process that renamed was killed before its fsync: a machine that loses
-		// power now must not find the old file under the store's name, and overwritten.
+		// Which file has the store's name may not be durable yet. Were it not, a power cut would give the name back to what is erased here.
 		if err := fsys.SyncDir(filepath.Dir(path)); err != nil {
 			return err
 		}
@@ -67,7 +66,8 @@ func eraseFile(fsys disk.FS, name string, progress func(n int64) error) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(overwrite(f, fsys.File(f), progress), f.Close()); err != nil {
+	w := fsys.File(f)
+	if err := errors.Join(overwrite(f, w, progress), w.Close()); err != nil {
 		return err
 	}
 	if err := fsys.Remove(name); err != nil {
@@ -76,7 +76,7 @@ func eraseFile(fsys disk.FS, name string, progress func(n int64) error) error {
 	return fsys.SyncDir(filepath.Dir(name))
 }
 
-func overwrite(f *os.File, out disk.File, progress func(n int64) error) error {
+func overwrite(f *os.File, w disk.File, progress func(n int64) error) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func overwrite(f *os.File, out disk.File, progress func(n int64) error) error {
 	zeros := make([]byte, eraseBytes)
 	for at := int64(0); at < info.Size(); at += eraseBytes {
 		n := min(eraseBytes, info.Size()-at)
-		if _, err := out.WriteAt(zeros[:n], at); err != nil {
+		if _, err := w.WriteAt(zeros[:n], at); err != nil {
 			return err
 		}
 		if progress != nil {
@@ -93,5 +93,5 @@ func overwrite(f *os.File, out disk.File, progress func(n int64) error) error {
 			}
 		}
 	}
-	return out.Sync()
+	return w.Sync()
 }
