@@ -72,7 +72,6 @@ type compaction struct {
 	path  string
 	fs    disk.FS
 	o     CompactOptions
-	fs    disk.FS
 	did   Compacted
 	done  int64
 	total int64

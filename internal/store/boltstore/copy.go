@@ -68,7 +68,6 @@ func addSized(h hash.Hash, b []byte) {
 
 // copy writes all entries into a new file, and syncs it.
 func (c *compaction) copy(ctx context.Context, r *reader, root uint64, temp string) (out content, err error) {
-	var file *os.File
 	// Nothing needs to be durable before the whole is.
 	var file *os.File
 	db, err := bbolt.Open(temp, 0o600, &bbolt.Options{
@@ -137,7 +136,7 @@ func (c *compaction) copy(ctx context.Context, r *reader, root uint64, temp stri
 	if err := c.fs.File(file).Truncate(end); err != nil {
 		return out, err
 	}
-	return out, c.fs.File(file).Sync()
+	return out, db.Sync()
 }
 
 // read reads the copy back.
