@@ -68,6 +68,8 @@ func believed(resp *api.GetClockResponse) string {
 		return "yes"
 	case api.ClockStandingTypeAhead:
 		return "no: it jumped forwards. Deletions, expiry and rotations are suspended since " + wireTime(resp.SuspendedSince)
+	case api.ClockStandingTypeHeld:
+		return "not yet: the store was restored from a backup. Deletions, expiry and rotations are suspended since " + wireTime(resp.SuspendedSince)
 	case api.ClockStandingTypeBehind:
 		return "no: it is before the high-water mark. Nothing becomes due until it has caught up"
 	}

@@ -283,6 +283,7 @@ func printRestored(w io.Writer, path string, r *backup.Restored) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Restored into %s: deployment %s, revision %d, from %s.\n", path, printable(r.Deployment), r.Revision, r.BackupTime.Format(time.RFC3339))
 	fmt.Fprintf(&b, "Restore %s is line %d of its audit log. What was done after the backup is lost.\n", r.ID, r.Lines)
+	b.WriteString("A server deletes, expires and rotates nothing in it until you have looked at what is pending deletion and said: keyturn clock accept DATE\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

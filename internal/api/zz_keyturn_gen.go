@@ -61,6 +61,7 @@ type ClockStandingType string
 const (
 	ClockStandingTypeTrusted ClockStandingType = "Trusted"
 	ClockStandingTypeAhead   ClockStandingType = "Ahead"
+	ClockStandingTypeHeld    ClockStandingType = "Held"
 	ClockStandingTypeBehind  ClockStandingType = "Behind"
 )
 
@@ -69,6 +70,7 @@ func (ClockStandingType) Values() []ClockStandingType {
 	return []ClockStandingType{
 		ClockStandingTypeTrusted,
 		ClockStandingTypeAhead,
+		ClockStandingTypeHeld,
 		ClockStandingTypeBehind,
 	}
 }

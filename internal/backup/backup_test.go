@@ -105,6 +105,11 @@ func checkRestored(t *testing.T, r *restored, b *Backup, want map[string]string)
 	if m.Revision != uint64(b.Revision) || m.Backup != b.Backup || !m.BackupTime.Equal(testTime) || !m.At.Equal(testTime.Add(time.Hour)) {
 		t.Errorf("the mark says %+v", m)
 	}
+	held, err := record.Decode(record.MarkStoreKey, []byte(got[record.MarkStoreKey]))
+	if h, ok := held.(*record.Mark); err != nil || !ok || !h.Restored || !h.Suspended.Equal(m.At) || h.Time.IsZero() {
+		t.Errorf("what is due is not held back: %+v, %v", held, err)
+	}
+	delete(got, record.MarkStoreKey)
 	delete(got, record.RestoredStoreKey)
 	delete(got, record.TrackingStoreKey) // a server that starts makes it
 	if !maps.Equal(got, want) {

@@ -147,7 +147,7 @@ func (t *Target) mark(ctx context.Context, sealed *seal.Store, h *Header, r *rec
 	}
 	owner, err := t.owner(ctx, p)
 	if err == nil {
-		_, err = p.DoInternal(ctx, restoreBackup(), owner, r.At, 0, &restoreRequest{header: h, restored: r, owner: owner})
+		_, err = p.DoInternal(ctx, restoreBackup(), owner, r.At, 0, &restoreRequest{header: h, restored: r, owner: owner, dev: sealed.Keyring().Dev()})
 	}
 	if err := errors.Join(err, p.Close(ctx)); err != nil {
 		return 0, fmt.Errorf("recording the restore: %w", err)
@@ -170,6 +170,7 @@ type restoreRequest struct {
 	header   *Header
 	restored *record.Restored
 	owner    record.Owner
+	dev      bool
 }
 
 // restoreBackup records that the store was made of a backup.
@@ -186,6 +187,17 @@ func restoreBackup() *service.Op {
 				r.By = old.By
 			}
 			tx.Put(&r)
+			if !q.dev { // whose clock is another, and always believed
+				m, err := service.Lookup[*record.Mark](tx, record.MarkStoreKey)
+				if err != nil {
+					return nil, err
+				}
+				if m == nil {
+					m = &record.Mark{Time: r.BackupTime}
+				}
+				m.Suspended, m.Restored = r.At, true // nothing is destroyed until somebody has looked
+				tx.Put(m)
+			}
 			e := service.OwnEvent(tx, "RestoreBackup", q.owner)
 			d := &e.ServiceEventDetails
 			d.Str("restoreId", r.ID)

@@ -33,18 +33,24 @@ type Standing uint8
 const (
 	Trusted Standing = iota
 	Ahead            // it jumped forwards: what destroys waits until somebody says that the time is right
-	Behind           // it is before a time that was told already: the service's time stands still until it has caught up
+	// Held: the store was restored from a backup. What destroys waits until somebody has looked at it: a deletion that was cancelled after the
+	// backup was made is not cancelled in what was restored.
+	Held
+	Behind // it is before a time that was told already: the service's time stands still until it has caught up
 )
 
 // String names the standing as the API does.
-func (s Standing) String() string { return [...]string{"Trusted", "Ahead", "Behind"}[s] }
+func (s Standing) String() string { return [...]string{"Trusted", "Ahead", "Held", "Behind"}[s] }
+
+// Suspended tells whether what destroys has to wait for somebody.
+func (s Standing) Suspended() bool { return s == Ahead || s == Held }
 
 // Status is what a Guard found.
 type Status struct {
 	Standing Standing
 	Wall     time.Time // what the machine's clock told, a stamp
 	Mark     time.Time // the high-water mark: the last time that was believed; zero before the first
-	Since    time.Time // with Ahead: what the clock told when the jump was found
+	Since    time.Time // with Ahead and Held: what the clock told when the jump was found, or the store restored
 }
 
 // Guard is real time that is not believed blindly. It is the clock of a server: what it tells never goes back, and Check says whether the
@@ -64,6 +70,7 @@ type Guard struct {
 	at        time.Duration // elapsed, when mark was set
 	allowance time.Duration // how far beyond mark, and the time that passed since, the clock is believed
 	since     time.Time     // see Status
+	held      bool
 }
 
 // NewGuard returns a Guard over the machine's clock. elapsed is the time that passed since any fixed moment, which nobody can set (see
@@ -87,6 +94,17 @@ func NewGuard(real func() time.Time, elapsed func() time.Duration, limits Limits
 	return g
 }
 
+// Hold makes the guard wait until somebody accepts the clock, be it as right as it may: see Held. Limits.Accepted does for that at the
+// start.
+func (g *Guard) Hold(since time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.limits.Accepted.IsZero() && g.started {
+		return
+	}
+	g.held, g.since, g.started = true, since, false
+}
+
 // Now implements Clock.
 func (g *Guard) Now() time.Time {
 	now := Stamp(g.real())
@@ -107,6 +125,9 @@ func (g *Guard) Check() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	wall, elapsed := Stamp(g.real()), g.elapsed()
+	if g.held {
+		return g.status(wall)
+	}
 	if wall.Before(g.mark) {
 		g.since = time.Time{} // whatever it was ahead by is gone
 		s := g.status(wall)
@@ -145,7 +166,10 @@ func (g *Guard) raise(to time.Time) {
 // status is what the guard found last, of a clock that told wall.
 func (g *Guard) status(wall time.Time) Status {
 	s := Status{Wall: wall, Mark: g.mark, Since: g.since}
-	if !g.since.IsZero() {
+	switch {
+	case g.held:
+		s.Standing = Held
+	case !g.since.IsZero():
 		s.Standing = Ahead
 	}
 	return s
@@ -166,6 +190,6 @@ func (g *Guard) Accept(now time.Time) {
 }
 
 func (g *Guard) accept(now time.Time) {
-	g.mark, g.at, g.since, g.allowance, g.started = now, g.elapsed(), time.Time{}, g.limits.Step, true
+	g.mark, g.at, g.since, g.allowance, g.started, g.held = now, g.elapsed(), time.Time{}, g.limits.Step, true, false
 	g.floor.Store(now.UnixMilli())
 }

@@ -124,6 +124,42 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// TestGuardHeld: after a restore nothing but somebody's word helps, neither the right time nor a restart.
+func TestGuardHeld(t *testing.T) {
+	restored := clock.Stamp(start)
+	open := func(m *machine, limits clock.Limits, mark time.Time) *clock.Guard {
+		g := clock.NewGuard(m.real, m.passed, limits, mark, restored)
+		g.Hold(restored)
+		return g
+	}
+	m := &machine{wall: start}
+	mark := clock.Stamp(start.Add(-time.Hour))
+	g := open(m, clock.Limits{}, mark)
+	for range 3 {
+		m.pass(time.Hour, 0)
+		if s := g.Check(); s.Standing != clock.Held || !s.Standing.Suspended() || !s.Mark.Equal(mark) || !s.Since.Equal(restored) || !g.Believed().Equal(mark) {
+			t.Fatalf("%+v", s)
+		}
+		if now := g.Now(); now != clock.Stamp(m.real()) {
+			t.Errorf("it is %v", now)
+		}
+	}
+	m.pass(time.Second, -10*time.Hour)
+	if s := g.Check(); s.Standing != clock.Held {
+		t.Errorf("set back: %+v", s)
+	}
+	g.Accept(g.Wall())
+	if s := g.Check(); s.Standing != clock.Trusted || !s.Since.IsZero() {
+		t.Errorf("accepted: %+v", s)
+	}
+	if s := open(m, clock.Limits{Accepted: m.real()}, mark).Check(); s.Standing != clock.Trusted {
+		t.Errorf("accepted by the configuration: %+v", s)
+	}
+	if s := open(m, clock.Limits{Accepted: m.real().Add(-48 * time.Hour)}, mark).Check(); s.Standing != clock.Held {
+		t.Errorf("another day in the configuration: %+v", s)
+	}
+}
+
 // TestGuardAhead checks what a clock that is not believed leaves behind once it is right again: nothing, also if requests have asked for the time.
 func TestGuardAhead(t *testing.T) {
 	m := &machine{wall: start}

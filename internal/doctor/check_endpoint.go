@@ -66,6 +66,8 @@ var endpointChecks = []Check{
 			return ok("its high-water mark is %s", date(c.V.Mark))
 		case "Ahead":
 			return one(Fail, "destruction is suspended: the clock jumped forwards from "+date(c.V.Mark), "if the time is right: keyturn clock accept DATE; otherwise set the clock")
+		case "Held":
+			return one(Fail, "destruction is suspended: the store was restored from a backup", "look at the keys that are pending deletion, then: keyturn clock accept DATE")
 		}
 		return one(Fail, "nothing becomes due: the clock is before "+date(c.V.Mark), "set the clock; if it is right: keyturn clock accept DATE")
 	})},

@@ -165,7 +165,8 @@ func TestChecks(t *testing.T) {
 		{"endpoint-tls", doctor.Skip, "plain HTTP", func(f *facts) { f.Endpoint.TLS = false }},
 		{"endpoint-clock", doctor.Warn, "1m0s", func(f *facts) { f.Endpoint.Skew.V = -time.Minute }},
 		{"endpoint-clock", doctor.Fail, "1h0m0s", func(f *facts) { f.Endpoint.Skew.V = time.Hour }},
-		{"endpoint-believed", doctor.Fail, "destruction is suspended", func(f *facts) { f.Endpoint.Clock.V.Standing = "Ahead" }},
+		{"endpoint-believed", doctor.Fail, "destruction is suspended: the clock jumped", func(f *facts) { f.Endpoint.Clock.V.Standing = "Ahead" }},
+		{"endpoint-believed", doctor.Fail, "destruction is suspended: the store was restored", func(f *facts) { f.Endpoint.Clock.V.Standing = "Held" }},
 		{"endpoint-believed", doctor.Fail, "nothing becomes due", func(f *facts) { f.Endpoint.Clock.V.Standing = "Behind" }},
 	}
 	tried := map[string]bool{}

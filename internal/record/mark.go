@@ -9,6 +9,8 @@ type Mark struct {
 	Time time.Time `json:"time"`
 	// Suspended is what the clock told when it was found to have jumped forwards; zero if it is believed. While it is set nothing is destroyed.
 	Suspended time.Time `json:"suspended,omitzero"`
+	// Restored: the store was made from a backup, and nobody has said yet that what its state of that time makes due shall happen.
+	Restored bool `json:"restored,omitzero"`
 }
 
 // MarkStoreKey is where the mark stands.

@@ -43,7 +43,7 @@ func (r *Runner) acceptClock() *service.Op {
 				m = new(record.Mark)
 			}
 			resp := &api.AcceptClockResponse{Now: api.Some(s.Wall), HighWaterMark: api.Some(s.Mark)}
-			m.Time, m.Suspended = s.Wall, time.Time{}
+			m.Time, m.Suspended, m.Restored = s.Wall, time.Time{}, false
 			tx.Put(m)
 			tx.AfterCommit(func() { guard.Accept(s.Wall) })
 			return resp, nil

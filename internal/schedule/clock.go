@@ -36,7 +36,7 @@ func (r *Runner) getClock(shifted *clock.Shifted) *service.Op {
 			if r.marks.guard != nil {
 				s := r.marks.guard.Check()
 				resp.Standing, resp.MachineTime, resp.HighWaterMark = api.Some(api.ClockStandingType(s.Standing.String())), api.Some(s.Wall), api.Some(s.Mark)
-				if s.Standing == clock.Ahead {
+				if s.Standing.Suspended() {
 					resp.SuspendedSince = api.Some(s.Since)
 				}
 			}

@@ -27,7 +27,11 @@ func OpenGuard(ctx context.Context, st store.Store, real func() time.Time, elaps
 	if err != nil {
 		return nil, err
 	}
-	return clock.NewGuard(real, elapsed, limits, m.Time, m.Suspended), nil
+	g := clock.NewGuard(real, elapsed, limits, m.Time, m.Suspended)
+	if m.Restored {
+		g.Hold(m.Suspended)
+	}
+	return g, nil
 }
 
 // loadMark returns the stored mark and its revision, 0 if there is none.
@@ -89,7 +93,8 @@ func (r *Runner) check(ctx context.Context) clock.Status {
 // keepMark writes the mark if the stored one is older than every and the store has changed since, or if it is to say something else.
 func (r *Runner) keepMark(ctx context.Context, s clock.Status, every time.Duration) error {
 	m, commits := &r.marks, r.p.Commits()
-	if m.stored != nil && m.stored.Suspended.Equal(s.Since) {
+	held := s.Standing == clock.Held
+	if m.stored != nil && m.stored.Suspended.Equal(s.Since) && m.stored.Restored == held {
 		moved := s.Mark.Sub(m.stored.Time).Abs()
 		if moved < every || commits == m.commits && moved < markIdle {
 			return nil
@@ -103,7 +108,7 @@ func (r *Runner) keepMark(ctx context.Context, s clock.Status, every time.Durati
 		m.stored = &old // it was read a while ago, or somebody has accepted the clock: what is to be written is decided anew
 		return nil
 	}
-	next := record.Mark{Time: s.Mark, Suspended: s.Since}
+	next := record.Mark{Time: s.Mark, Suspended: s.Since, Restored: held}
 	next.By.Version = old.By.Version + 1
 	value, err := record.Encode(&next)
 	if err != nil {
@@ -145,6 +150,10 @@ func (r *Runner) tell(s clock.Status) {
 		r.log.Error("the clock has jumped forwards: deletion of keys, expiry of key material and rotations are suspended",
 			"clock", s.Wall, "highWaterMark", s.Mark, "since", s.Since,
 			"hint", "if the server was off for so long: keyturn clock accept DATE; if not, set the clock, and they go on by themselves")
+	case clock.Held:
+		r.log.Error("the store was restored from a backup: deletion of keys, expiry of key material and rotations are suspended until somebody has looked at it",
+			"restored", s.Since, "highWaterMark", s.Mark,
+			"hint", "cancel the deletions that were cancelled after the backup was made, then: keyturn clock accept DATE")
 	case clock.Behind:
 		r.log.Warn("the clock is before a time that it told already: nothing becomes due until it has caught up",
 			"clock", s.Wall, "highWaterMark", s.Mark, "hint", "set the clock; if it is right: keyturn clock accept DATE")

@@ -13,6 +13,7 @@ import (
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/schedule"
+	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/store/memstore"
 )
 
@@ -76,6 +77,42 @@ func (s *site) doomed() (deleted, rotated string) {
 	deleted, rotated = s.newKey(0), s.newKey(90)
 	s.must("kms.ScheduleKeyDeletion", &api.ScheduleKeyDeletionRequest{KeyId: api.Some(deleted), PendingWindowInDays: api.Some[int64](30)})
 	return deleted, rotated
+}
+
+// TestRestored: a store that was restored from a backup destroys and rotates nothing, however right the clock and however often the server
+// starts, until somebody has accepted it.
+func TestRestored(t *testing.T) {
+	m, raw := newMachine(), memstore.New()
+	s := boot(t, m, raw, kms.Config{})
+	deleted, rotated := s.doomed()
+	m.run(20 * day)
+	s.runDue()
+	old := s.mark()
+	restored := record.Mark{Time: old.Time, Suspended: clock.Stamp(m.real()), Restored: true}
+	restored.By.Version = old.By.Version + 1
+	value, err := record.Encode(&restored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.sealed.Commit(t.Context(), store.Batch{Writes: []store.Write{{Key: record.MarkStoreKey, Value: value}}}); err != nil {
+		t.Fatal(err)
+	}
+	for restart := range 3 {
+		s = boot(t, m, raw, kms.Config{})
+		for range 4 {
+			m.run(10 * day)
+			s.runDue()
+		}
+		if !s.exists(deleted) || len(s.rotations(rotated)) != 0 || s.runner.Clock().Standing != clock.Held || !s.mark().Restored {
+			t.Fatalf("start %d: %v; the key is there: %t; %d rotations", restart, s.runner.Clock().Standing, s.exists(deleted), len(s.rotations(rotated)))
+		}
+	}
+	s.manage = true
+	s.must("keyturn.AcceptClock", &api.AcceptClockRequest{Date: api.Some(m.real())})
+	s.runDue()
+	if s.exists(deleted) || len(s.rotations(rotated)) != 1 || s.mark().Restored {
+		t.Errorf("accepted: the key is there: %t; %d rotations", s.exists(deleted), len(s.rotations(rotated)))
+	}
 }
 
 // TestClockJumps lets the clock of a running server and of one that starts jump: what is destroyed, what rotates, and when.

@@ -96,7 +96,7 @@ func (r *Runner) runDue(ctx context.Context, apart bool) error {
 		return r.runBy(ctx, now, now, apart)
 	}
 	err := r.runBy(ctx, s.Mark, now, apart)
-	if s.Standing == clock.Ahead {
+	if s.Standing.Suspended() {
 		return errors.Join(err, r.connectHeld(ctx, s, apart))
 	}
 	r.marks.walked = ""
