@@ -252,3 +252,62 @@ func (s *testServer) fill(t *testing.T, n int) {
 		s.put(t, p)
 	}
 }
+
+// TestBackupPutBack: a data directory that was put back to an earlier state gets no incremental backup that goes on from what is lost, though its
+// numbers have gone on; neither from a server nor offline.
+func TestBackupPutBack(t *testing.T) {
+	needsAge(t)
+	dir := t.TempDir()
+	recipient, _ := testRecipient(t)
+	state := filepath.Join(dir, "state.json")
+	live, saved := filepath.Join(dir, "live"), filepath.Join(dir, "saved")
+	work := func(s *testServer, n int) {
+		t.Helper()
+		client := kmsClient(s.URL, "000000000000", "us-east-1")
+		for range n {
+			if _, err := client.CreateKey(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s := startDev(t, live)
+	work(s, 3)
+	s.stop()
+	if err := os.CopyFS(saved, os.DirFS(live)); err != nil {
+		t.Fatal(err)
+	}
+	s = startDev(t, live)
+	work(s, 3)
+	if err := runToEnd(t, "backup", "--endpoint", s.URL, "--recipient", recipient, "--output", filepath.Join(dir, "full"), "--state", state); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(state)
+	if err != nil || !strings.Contains(string(text), `"recorded":true`) || !strings.Contains(string(text), `"line":"`) {
+		t.Errorf("the state is %s (%v)", text, err)
+	}
+	since := []string{"backup", "--endpoint", s.URL, "--recipient", recipient, "--since", state, "--output"}
+	if err := runToEnd(t, append(since, filepath.Join(dir, "incremental"))...); err != nil {
+		t.Error(err)
+	}
+	s.stop()
+	if err := os.RemoveAll(live); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(saved, live); err != nil {
+		t.Fatal(err)
+	}
+	s = startDev(t, live)
+	work(s, 20)
+	args := []string{"backup", "--recipient", recipient, "--since", state, "--output", filepath.Join(dir, "wrong")}
+	wantPutBack(t, "a server", append(args[:len(args):len(args)], "--endpoint", s.URL))
+	s.stop()
+	wantPutBack(t, "offline", append(args, "--data-dir", live))
+}
+
+func wantPutBack(t *testing.T, name string, args []string) {
+	t.Helper()
+	err := runToEnd(t, args...)
+	if err == nil || !strings.Contains(err.Error(), "was put back to an earlier state") || hintFor(err) != sinceHint {
+		t.Errorf("%s: %v (hint: %s)", name, err, hintFor(err))
+	}
+}

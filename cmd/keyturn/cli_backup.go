@@ -21,6 +21,8 @@ import (
 // maxStateBytes is the size of a state file at most.
 const maxStateBytes = 2048
 
+const sinceHint = "without --since the backup is a full one, which goes on from nothing"
+
 type backupFlags struct {
 	client         clientFlags
 	data           dataFlags
@@ -75,6 +77,9 @@ func (f *backupFlags) run(cmd *cobra.Command) error {
 		return usagef("a backup is either for recipients (--recipient, --recipients-file) or for the seal (--to-seal)")
 	case offline && f.client.endpoint != "":
 		return usagef("--config and --data-dir are for a directory that no server uses, --endpoint is for one that runs")
+	case f.output == "-" && f.state != "":
+		return withHint(usagef("--state does not go with --output -: whether what was sent there was kept is not known here, and the next backup would go on from it"),
+			"name a file with --output")
 	case f.noAudit && f.since != "":
 		return usagef("--no-audit does not go with --since: an incremental backup has the audit log if the one has that it goes on from")
 	}
@@ -216,7 +221,7 @@ func explainBackup(c *connection, err error) error {
 	case api.UnknownOperationException:
 		return withHint(c.explain(err), "only keyturn makes backups: is the endpoint one of it?")
 	case api.ValidationException:
-		return withHint(err, "without --since the backup is a full one, which goes on from nothing")
+		return withHint(err, sinceHint)
 	}
 	return c.explain(err)
 }
@@ -250,6 +255,9 @@ func (f *backupFlags) offline(cmd *cobra.Command, w io.Writer, recipients *backu
 	b, err := backup.Take(ctx, backup.Source{
 		Seal: sealed, Log: backup.DirLog(filepath.Join(d.path, auditDir)), Keyturn: programVersion(), Now: time.Now,
 	}, backup.Options{Recipients: recipients, Since: since, NoAudit: f.noAudit || since != nil && !since.Audit})
+	if errors.Is(err, backup.ErrChain) {
+		err = withHint(err, sinceHint)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ package backup
 
 import (
 	"crypto/fips140"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -43,6 +45,11 @@ type Position struct {
 	Audit bool      `json:"audit"`
 	Next  uint64    `json:"next"`
 	Time  time.Time `json:"time"`
+	// Line is the SHA-256 of the audit line before Next, in hexadecimal, also without Audit: it tells the store from one that was put back to an
+	// earlier state and went on otherwise. "" if there was none, and in backups of before there was this member: nothing goes on from those.
+	Line string `json:"line,omitempty"`
+	// Recorded: the store has a record of the backup, once that is whole.
+	Recorded bool `json:"recorded,omitempty"`
 }
 
 // ParsePosition reads what MarshalPosition wrote. ErrFormat.
@@ -75,6 +82,9 @@ func (p *Position) check() error {
 	}
 	if p.Backup == "" || p.Deployment == "" || len(p.Backup) > maxID || len(p.Deployment) > maxID || len(p.History) > maxID || p.Next == 0 {
 		return fmt.Errorf("%w: no position of a backup", ErrDamaged)
+	}
+	if sum, err := hex.DecodeString(p.Line); err != nil || len(sum) != 0 && len(sum) != sha256.Size {
+		return fmt.Errorf("%w: no digest of an audit line", ErrDamaged)
 	}
 	return nil
 }
@@ -112,13 +122,16 @@ func (p *Position) follows(base *Position) error {
 		return fmt.Errorf("%w: the audit log is in one and not in the other", ErrChain)
 	case p.Revision < base.Revision || p.Next < base.Next:
 		return fmt.Errorf("%w: revision %d and audit line %d come before %d and %d", ErrChain, p.Revision, p.Next, base.Revision, base.Next)
+	case p.Next == base.Next && p.Line != base.Line && base.Line != "" && p.Line != "":
+		return fmt.Errorf("%w: line %d of the audit log is another: the data directory was put back to an earlier state", ErrChain, p.Next-1)
 	}
 	return nil
 }
 
 // same tells whether two positions are of the same backup.
 func (p *Position) same(q *Position) bool {
-	return p.Backup == q.Backup && p.Deployment == q.Deployment && p.History == q.History && p.Revision == q.Revision && p.Audit == q.Audit && p.Next == q.Next
+	return p.Backup == q.Backup && p.Deployment == q.Deployment && p.History == q.History && p.Revision == q.Revision && p.Audit == q.Audit && p.Next == q.Next &&
+		p.Line == q.Line && p.Recorded == q.Recorded
 }
 
 // Manifest is the last thing in a backup: a file without it is cut short.
@@ -132,6 +145,9 @@ type Manifest struct {
 	First      uint64           `json:"first"` // number of the first line; that of the line after the last if there is none
 	Last       uint64           `json:"last"`
 	Frames     int64            `json:"frames"`
+	// KeptDigest is, in an incremental backup, the SHA-256 of the entryDigests of all that is kept, in hexadecimal: what the base must have. "" in
+	// those of before there was this member.
+	KeptDigest string `json:"keptSha256,omitempty"`
 	// Digest is the SHA-256 of everything before the manifest, in hexadecimal.
 	Digest string `json:"sha256"`
 }

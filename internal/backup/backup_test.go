@@ -233,6 +233,8 @@ func TestSince(t *testing.T) {
 		"a later revision":    func(p *Position) { p.Revision += 100 },
 		"a later audit line":  func(p *Position) { p.Next += 100 },
 		"without the log":     func(p *Position) { p.Audit = false },
+		"of an older keyturn": func(p *Position) { p.Line = "" },
+		"another line":        func(p *Position) { p.Line = lineDigest(nil) },
 		"a restored revision": func(p *Position) { p.Revision = headAfter(p.Revision) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -270,9 +272,13 @@ func TestLogGone(t *testing.T) {
 	d.log = audit.NewMemory(30)
 	to, _ := keyPair(t)
 	d.change(10)
-	b := d.take(Options{Recipients: to})
+	base := d.take(Options{Recipients: to})
+	d.change(15)
+	b := d.take(Options{Recipients: to, Since: &base.Position})
 	d.change(100)
-	b = d.take(Options{Recipients: to, Since: &b.Position})
+	if _, err := Take(t.Context(), d.source(), Options{Recipients: to, Since: &base.Position}); !errors.Is(err, ErrChain) || !strings.Contains(err.Error(), "no line 10 any more") {
+		t.Errorf("the line by which the store is known is gone: %v", err)
+	}
 	if _, err := b.Write(t.Context(), discard{}); !errors.Is(err, errLog) {
 		t.Errorf("got %v", err)
 	}

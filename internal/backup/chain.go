@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 // last. Entries, Lines and Finish are called once each, in this order.
 type Chain struct {
 	readers []*Reader
+	kept    []keptDigest // for each reader: what it keeps, as the backups before have it
 }
 
 // Open opens files as a chain, in their order.
@@ -47,7 +49,11 @@ func NewChain(readers ...*Reader) (*Chain, error) {
 	if len(readers) == 0 {
 		return nil, errors.New("backup: no file")
 	}
-	return &Chain{readers: readers}, nil
+	c := &Chain{readers: readers}
+	for range readers {
+		c.kept = append(c.kept, newKeptDigest())
+	}
+	return c, nil
 }
 
 // Last returns the last backup: its state, and what opens the values, is that of the chain.
@@ -68,7 +74,7 @@ func (c *Chain) keyring() (*seal.Keyring, error) {
 // Entries yields the entries of the state, by key, values sealed. Each is valid until the next.
 func (c *Chain) Entries() iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
-		m := merge{heads: make([]head, len(c.readers)), readers: c.readers}
+		m := merge{heads: make([]head, len(c.readers)), readers: c.readers, kept: c.kept}
 		for {
 			e, err := m.next()
 			if errors.Is(err, io.EOF) {
@@ -92,6 +98,8 @@ type head struct {
 type merge struct {
 	readers []*Reader
 	heads   []head
+	kept    []keptDigest
+	scratch []byte // of entryDigest
 }
 
 // next returns the next entry that the last backup has, with the value of the latest backup that has one.
@@ -101,35 +109,32 @@ func (m *merge) next() (store.Entry, error) {
 		if err != nil {
 			return store.Entry{}, err
 		}
-		var found *Item
-		for i := len(m.heads) - 1; i >= 0; i-- {
+		now, sum := (*Item)(nil), [sha256.Size]byte{} // as of each backup in turn; nil: the key is not there
+		hashed := false
+		for i := range m.heads {
 			h := &m.heads[i]
-			here := !h.end && h.item.Key == key
-			if here {
-				h.read = false
+			if h.end || h.item.Key != key {
+				now = nil
+				continue
 			}
-			newer := i+1 < len(m.heads)
-			if !here && newer && m.heads[i+1].item.Key == key && m.heads[i+1].item.Kept && !m.heads[i+1].end {
+			h.read = false
+			if !h.item.Kept {
+				now, hashed = &h.item, false
+				continue
+			}
+			if now == nil {
 				return store.Entry{}, fmt.Errorf("%w: key %q is to be as in the backup before, which does not have it", ErrChain, key)
 			}
-			if here && !h.item.Kept && found == nil && (!newer || m.keptAfter(i, key)) {
-				found = &h.item
+			if !hashed {
+				sum, m.scratch = entryDigest(m.scratch, &now.Entry)
+				hashed = true
 			}
+			m.kept[i].Write(sum[:])
 		}
-		if found != nil {
-			return found.Entry, nil
-		}
-	}
-}
-
-// keptAfter tells whether all backups after one keep the key as it is there.
-func (m *merge) keptAfter(i int, key string) bool {
-	for _, h := range m.heads[i+1:] {
-		if h.end || h.item.Key != key || !h.item.Kept {
-			return false
+		if now != nil {
+			return now.Entry, nil
 		}
 	}
-	return true
 }
 
 // fill reads on in what has been used, and returns the lowest key. io.EOF if there is none.
@@ -176,13 +181,16 @@ func (c *Chain) Lines() iter.Seq2[[]byte, error] {
 	}
 }
 
-// Finish reads and compares the manifests.
+// Finish reads the manifests and compares them with what was read. ErrChain if a backup goes on from another state than the ones before it have.
 func (c *Chain) Finish() ([]*Manifest, error) {
 	var list []*Manifest
 	for i, r := range c.readers {
 		m, err := r.Finish()
 		if err != nil {
 			return nil, fmt.Errorf("number %d: %w", i+1, err)
+		}
+		if m.KeptDigest != "" && m.KeptDigest != c.kept[i].String() {
+			return nil, fmt.Errorf("%w: number %d keeps entries that are others in the ones before it: the data directory was put back to an earlier state in between", ErrChain, i+1)
 		}
 		list = append(list, m)
 	}

@@ -19,6 +19,7 @@ var corpus = []struct {
 }{
 	{1, 25, 40, []string{"v1-full.backup", "v1-incremental.backup"}},
 	{1, 25, 40, []string{"v1-seal-full.backup", "v1-seal-incremental.backup"}},
+	{1, 25, 40, []string{"v1-line-full.backup", "v1-line-incremental.backup"}}, // with the digests of lines and of what is kept
 }
 
 const corpusIdentity = "testdata/identity.txt"

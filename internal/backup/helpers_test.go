@@ -37,20 +37,27 @@ func testProvider(b byte) seal.Provider { return seal.NewKeyFile(bytes.Repeat([]
 // deployment is a store with its log, as a server would leave them.
 type deployment struct {
 	t     testing.TB
+	raw   store.Store
 	store *seal.Store
 	log   *audit.Memory
 	rng   *rand.Rand
 	n     int
+	tag   string // of its events
 }
 
 func newDeployment(t testing.TB, seed uint64) *deployment {
 	t.Helper()
-	s, err := seal.Open(t.Context(), memstore.New(), seal.Options{Provider: testProvider(1), Now: testTime})
+	return openDeployment(t, seed, memstore.New())
+}
+
+func openDeployment(t testing.TB, seed uint64, raw store.Store) *deployment {
+	t.Helper()
+	s, err := seal.Open(t.Context(), raw, seal.Options{Provider: testProvider(1), Now: testTime})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	return &deployment{t: t, store: s, log: audit.NewMemory(10_000), rng: rand.New(rand.NewPCG(seed, 1))}
+	return &deployment{t: t, raw: raw, store: s, log: audit.NewMemory(10_000), rng: rand.New(rand.NewPCG(seed, 1))}
 }
 
 // account is the record of the i-th account.
@@ -79,7 +86,7 @@ func (d *deployment) change(steps int) {
 		if _, err := d.store.Commit(d.t.Context(), b); err != nil {
 			d.t.Fatal(err)
 		}
-		if _, err := d.log.Append(fmt.Appendf(nil, `{"eventID":"%d","eventName":"Change"}`, d.n)); err != nil {
+		if _, err := d.log.Append(fmt.Appendf(nil, `{"eventID":"%s%d","eventName":"Change"}`, d.tag, d.n)); err != nil {
 			d.t.Fatal(err)
 		}
 	}

@@ -35,6 +35,7 @@ type Reader struct {
 	lastKey  string // in the file
 	nextLine uint64 // 0: not known
 	found    Manifest
+	lineSum  string // lineDigest of the last line of the header's log; "": not read
 }
 
 // source tells what its reader's error was: age wraps some and words others anew.
@@ -254,6 +255,9 @@ func (r *Reader) line() ([]byte, error) {
 	}
 	m.Lines, m.Last, m.LineBytes = m.Lines+1, seq, m.LineBytes+int64(len(line))
 	r.nextLine++
+	if r.nextLine == r.header.Next {
+		r.lineSum = lineDigest(line)
+	}
 	return line, nil
 }
 
@@ -275,10 +279,15 @@ func (r *Reader) finish() (*Manifest, error) {
 	if f.Lines == 0 {
 		f.First, f.Last = r.header.Next, r.header.Next-1
 	}
+	f.KeptDigest = m.KeptDigest // compared by Chain.Finish, which has what is kept
 	f.Frames, f.Digest = r.frames.n-1, hex.EncodeToString(r.frames.before)
 	switch {
 	case !reflect.DeepEqual(m, f):
 		return nil, fmt.Errorf("%w: the manifest does not say what is in the file", ErrDamaged)
+	case m.KeptDigest != "" && r.header.Base == nil:
+		return nil, fmt.Errorf("%w: a full backup keeps nothing", ErrDamaged)
+	case r.lineSum != "" && r.header.Line != "" && r.lineSum != r.header.Line:
+		return nil, fmt.Errorf("%w: the audit log ends with another line %d than it says", ErrDamaged, f.Last)
 	case r.header.Audit && f.Last+1 != r.header.Next, !r.header.Audit && f.Lines > 0:
 		return nil, fmt.Errorf("%w: the audit log ends with line %d, not with %d", ErrDamaged, f.Last, r.header.Next-1)
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/keys"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
@@ -62,13 +63,17 @@ func TestScale(t *testing.T) {
 	to, id := keyPair(t)
 	files := []string{filepath.Join(dir, "full"), filepath.Join(dir, "incremental")}
 	var since *Position
+	log := audit.NewMemory(1)
+	if _, err := log.Append([]byte(`{"eventID":"e"}`)); err != nil {
+		t.Fatal(err)
+	}
 	for i, name := range files {
 		timed("backup "+filepath.Base(name), func() error {
 			f, err := os.Create(name)
 			if err != nil {
 				return err
 			}
-			b, err := Take(t.Context(), Source{Seal: s, Log: DirLog(filepath.Join(dir, "none")), Now: func() time.Time { return testTime }}, Options{Recipients: to, Since: since})
+			b, err := Take(t.Context(), Source{Seal: s, Log: SinkLog{log}, Now: func() time.Time { return testTime }}, Options{Recipients: to, Since: since, NoAudit: true})
 			if err != nil {
 				return err
 			}

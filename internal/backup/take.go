@@ -21,7 +21,9 @@ type Source struct {
 	Log  Log
 	// Still runs a function at a moment at which no audit record is on its way from the store to the log. Nil: none ever is, since no server
 	// runs.
-	Still   func(func() error) error
+	Still func(func() error) error
+	// Records: the store gets a record.LastBackup once the backup is whole, before its receiver knows that.
+	Records bool
 	Keyturn string // version of the program
 	Now     func() time.Time
 }
@@ -113,11 +115,15 @@ func Take(ctx context.Context, s Source, o Options) (_ *Backup, err error) {
 	b.Header = Header{
 		Position: Position{
 			Format: Format, Backup: keys.NewKeyID().String(), Deployment: ring.Deployment(), Revision: b.snapshot.Rev(), Audit: !o.NoAudit, Next: next,
-			Time: s.Now().UTC().Truncate(time.Millisecond),
+			Time: s.Now().UTC().Truncate(time.Millisecond), Recorded: s.Records,
 		},
 		Keyturn: s.Keyturn, Dev: ring.Dev(), Base: o.Since,
 	}
 	if b.History, err = b.history(ctx); err != nil {
+		return nil, err
+	}
+	// Without the log in the backup, one that is damaged is no reason to make none; but nothing goes on from it then.
+	if b.Line, err = digestOf(s.Log, next-1); err != nil && !o.NoAudit {
 		return nil, err
 	}
 	if o.Since != nil {
@@ -125,6 +131,9 @@ func Take(ctx context.Context, s Source, o Options) (_ *Backup, err error) {
 			return nil, err
 		}
 		if err := b.follows(o.Since); err != nil {
+			return nil, err
+		}
+		if err := b.goesOn(ctx, o.Since); err != nil {
 			return nil, err
 		}
 	}

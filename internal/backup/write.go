@@ -32,7 +32,7 @@ func (b *Backup) Write(ctx context.Context, w io.Writer) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	wr := &writer{frames: frames, manifest: Manifest{Kinds: map[string]int64{}}}
+	wr := &writer{frames: frames, manifest: Manifest{Kinds: map[string]int64{}}, kept: newKeptDigest()}
 	if err := wr.json(headerFrame, &b.Header); err != nil {
 		return nil, err
 	}
@@ -46,6 +46,9 @@ func (b *Backup) Write(ctx context.Context, w io.Writer) (*Manifest, error) {
 		return nil, err
 	}
 	m := &wr.manifest
+	if b.Base != nil {
+		m.KeptDigest = wr.kept.String()
+	}
 	m.Frames, m.Digest = frames.n, hex.EncodeToString(frames.digest.Sum(nil))
 	if err := wr.json(manifestFrame, m); err != nil {
 		return nil, err
@@ -58,6 +61,8 @@ type writer struct {
 	manifest Manifest
 	buf      []byte
 	last     string // the key before in the frame
+	kept     keptDigest
+	scratch  []byte // of entryDigest
 }
 
 func (w *writer) json(kind frameKind, v any) error {
@@ -92,6 +97,11 @@ func (b *Backup) entries(ctx context.Context, w *writer) error {
 		for _, e := range page {
 			it := Item{Entry: e, Kept: e.Rev <= base}
 			w.manifest.count(it)
+			if it.Kept {
+				sum, used := entryDigest(w.scratch, &e)
+				w.scratch = used
+				w.kept.Write(sum[:])
+			}
 			w.buf = appendItem(w.buf, w.last, it)
 			w.last = e.Key
 			if err := w.flush(entriesFrame, false); err != nil {

@@ -55,6 +55,7 @@ func (o *Operator) createBackup() *service.Op {
 			}
 			b, err := backup.Take(tx.Context(), backup.Source{
 				Seal: o.config.Seal, Log: backup.SinkLog{Sink: o.config.Audit}, Still: o.config.Pipeline.Still, Keyturn: o.config.Keyturn, Now: o.config.RealTime,
+				Records: true,
 			}, *options)
 			if err != nil {
 				<-o.backups

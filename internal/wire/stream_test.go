@@ -8,7 +8,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/service"
 )
 
 // fakeStream sends parts, then ends with an error.
@@ -78,6 +82,96 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// codes is an Observer that keeps how requests ended.
+type codes []api.ErrorCode
+
+func (*codes) Begin(*http.Request) service.Trace { return nil }
+func (c *codes) End(o *Observation)              { *c = append(*c, o.Code) }
+
+// TestStreamObserved: a stream that was broken off was no success for metrics, request log and traces.
+func TestStreamObserved(t *testing.T) {
+	for want, err := range map[api.ErrorCode]error{"": nil, api.KMSInternalException: errors.New("the store is gone")} {
+		var seen codes
+		h := NewHandler(Config{Log: slog.New(slog.DiscardHandler), Observer: &seen})
+		func() {
+			defer func() { _ = recover() }() // what net/http does
+			x := &exchange{h: h, w: &deadlines{ResponseWriter: httptest.NewRecorder()}, r: httptest.NewRequest(http.MethodPost, "/", nil)}
+			defer x.release()
+			x.stream(&fakeStream{[]string{"one"}, err})
+		}()
+		if len(seen) != 1 || seen[0] != want {
+			t.Errorf("ended with %v: observed %q, want %q", err, seen, want)
+		}
+	}
+}
+
+// slow is a connection whose other side reads so many bytes a second.
+type slow struct {
+	deadlines
+	rate, from int // from is the write with which it begins to be slow
+}
+
+func (s *slow) Write(b []byte) (int, error) {
+	if len(s.write) > s.from {
+		time.Sleep(time.Duration(len(b)) * time.Second / time.Duration(s.rate)) // of the bubble
+	}
+	return s.deadlines.Write(b)
+}
+
+// TestStreamSlow: who reads, but too slowly, is cut off before the stream is much behind its time, also after a fast beginning; who reads at the
+// rate that is asked for never is.
+func TestStreamSlow(t *testing.T) {
+	const part = 32 << 10
+	for name, test := range map[string]struct {
+		rate, from int
+		cut        time.Duration // after which the stream is broken off at the latest; 0: never
+	}{
+		"at the rate":            {streamRate, 0, 0},
+		"half of it":             {streamRate / 2, 0, 2*streamSlack + time.Second},
+		"64 KiB a minute":        {1100, 0, streamSlack + time.Minute},
+		"slow after 1000 writes": {1100, 1000, streamSlack + time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &slow{deadlines{ResponseWriter: discarding{}}, test.rate, test.from}
+				s := &streamWriter{w: w, rc: http.NewResponseController(w)}
+				start := time.Now()
+				var err error
+				for range 5000 {
+					if _, err = s.Write(make([]byte, part)); err != nil {
+						break
+					}
+				}
+				took := time.Since(start)
+				if test.cut == 0 && err != nil || test.cut > 0 && (!errors.Is(err, errSlow) || took > test.cut || took < streamSlack) {
+					t.Errorf("ended after %v with %v", took, err)
+				}
+			})
+		})
+	}
+}
+
+// TestStreamSlowServer: the time that the stream itself takes is not the client's.
+func TestStreamSlowServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &deadlines{ResponseWriter: discarding{}}
+		s := &streamWriter{w: w, rc: http.NewResponseController(w)}
+		for range 10 {
+			time.Sleep(streamSlack)
+			if _, err := s.Write([]byte("part")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// discarding is a response that nobody keeps.
+type discarding struct{}
+
+func (discarding) Header() http.Header         { return http.Header{} }
+func (discarding) Write(b []byte) (int, error) { return len(b), nil }
+func (discarding) WriteHeader(int)             {}
+
 // deadlines is a connection that notes what it is told.
 type deadlines struct {
 	http.ResponseWriter
@@ -103,7 +197,7 @@ func (d *deadlines) Write(b []byte) (int, error) {
 	return d.ResponseWriter.Write(b)
 }
 
-// TestStreamDeadlines: the time of the whole is not bounded, that of each write is; a client that does not read ends the stream.
+// TestStreamDeadlines: each write has its time; a client that does not read ends the stream.
 func TestStreamDeadlines(t *testing.T) {
 	for _, stalled := range []bool{false, true} {
 		d := &deadlines{ResponseWriter: httptest.NewRecorder(), stalled: stalled}

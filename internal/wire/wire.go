@@ -124,7 +124,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // release gives the exchange back, its buffers emptied. A panic on the way here is logged, and ends the connection.
 func (x *exchange) release() {
 	v := recover()
-	x.observe(v != nil && v != http.ErrAbortHandler)
+	x.observe(v != nil) // also what is broken off on purpose: the client has no answer
 	if v == http.ErrAbortHandler {
 		panic(v) // on purpose
 	}
