@@ -19,6 +19,7 @@ import (
 	"github.com/keyturn/keyturn/internal/backup"
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/seal"
 )
 
 // testRecipient is an age recipient, with its identity in a file.
@@ -270,13 +271,18 @@ func TestBackupPutBack(t *testing.T) {
 			}
 		}
 	}
-	s := startDev(t, live)
+	key := filepath.Join(dir, "seal.key")
+	if err := seal.CreateKeyFile(key); err != nil {
+		t.Fatal(err)
+	}
+	sealed := func(c *appConfig) { c.Provider = func(bool) (seal.Provider, error) { return seal.OpenKeyFile(key) } }
+	s := startDev(t, live, sealed)
 	work(s, 3)
 	s.stop()
 	if err := os.CopyFS(saved, os.DirFS(live)); err != nil {
 		t.Fatal(err)
 	}
-	s = startDev(t, live)
+	s = startDev(t, live, sealed)
 	work(s, 3)
 	if err := runToEnd(t, "backup", "--endpoint", s.URL, "--recipient", recipient, "--output", filepath.Join(dir, "full"), "--state", state); err != nil {
 		t.Fatal(err)
@@ -296,11 +302,14 @@ func TestBackupPutBack(t *testing.T) {
 	if err := os.Rename(saved, live); err != nil {
 		t.Fatal(err)
 	}
-	s = startDev(t, live)
+	s = startDev(t, live, sealed)
 	work(s, 20)
 	args := []string{"backup", "--recipient", recipient, "--since", state, "--output", filepath.Join(dir, "wrong")}
 	wantPutBack(t, "a server", append(args[:len(args):len(args)], "--endpoint", s.URL))
 	s.stop()
+	if err := os.Rename(key, filepath.Join(live, sealKeyFile)); err != nil {
+		t.Fatal(err)
+	}
 	wantPutBack(t, "offline", append(args, "--data-dir", live))
 }
 

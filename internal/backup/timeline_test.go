@@ -186,6 +186,9 @@ func TestLineDigest(t *testing.T) {
 		return encrypted(t, signed(t, frames), to)
 	}
 	another := lineDigest([]byte("another"))
+	keeping := split(t, decrypted(t, full, id))
+	manifest := &keeping[len(keeping)-1]
+	manifest.payload = append(manifest.payload[:len(manifest.payload)-1:len(manifest.payload)-1], `,"keptSha256":"`+newKeptDigest().String()+`"}`...)
 	for name, test := range map[string]struct {
 		files [][]byte
 		want  error
@@ -194,6 +197,8 @@ func TestLineDigest(t *testing.T) {
 		"another last line":           {[][]byte{with(full, func(h *Header) { h.Line = another })}, ErrDamaged},
 		"no digest":                   {[][]byte{with(full, func(h *Header) { h.Line = "no digest" })}, ErrDamaged},
 		"a base with another line":    {[][]byte{full, with(incremental, func(h *Header) { h.Base.Line = another })}, ErrChain},
+		"a full one that keeps":       {[][]byte{encrypted(t, signed(t, keeping), to)}, ErrDamaged},
+		"no new line, but another":    {[][]byte{full, with(incremental, func(h *Header) { h.Next, h.Line = h.Base.Next, another })}, ErrChain},
 		"a base that is not recorded": {[][]byte{full, with(incremental, func(h *Header) { h.Base.Recorded = true })}, ErrChain},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -225,7 +230,7 @@ func TestOldState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Take(t.Context(), d.source(), Options{Recipients: to, Since: since}); !errors.Is(err, ErrChain) || !strings.Contains(err.Error(), fullInstead) {
+	if _, err := Take(t.Context(), d.source(), Options{Recipients: to, Since: since}); !errors.Is(err, ErrChain) || !strings.Contains(err.Error(), "older keyturn") || !strings.Contains(err.Error(), fullInstead) {
 		t.Errorf("got %v", err)
 	}
 }
