@@ -236,7 +236,7 @@ func (f *backupFlags) offline(cmd *cobra.Command, w io.Writer, recipients *backu
 	defer func() { err = errors.Join(err, a.close()) }()
 	raw, _, err := a.openStore(appConfig{DataDir: d.path})
 	if err != nil {
-		return nil, err
+		return nil, inUse(err, "keyturn backup")
 	}
 	provider, err := d.open()
 	if err != nil {

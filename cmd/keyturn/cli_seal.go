@@ -188,7 +188,7 @@ func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request
 		Credentials: func() (map[string]identity.Configured, error) { return nil, nil },
 	})
 	if err != nil {
-		return err
+		return inUse(err, "keyturn "+cmd.Parent().Name()+" "+cmd.Name())
 	}
 	defer func() { err = errors.Join(err, a.close()) }()
 	for _, op := range a.operator.Operations() {

@@ -67,7 +67,7 @@ func (f *verifyFlags) runOffline(cmd *cobra.Command) (report *verify.Report, err
 	defer func() { err = errors.Join(err, unlock()) }()
 	raw, err := boltstore.Open(path, boltstore.Options{ReadOnly: true})
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
+		return nil, inUse(fmt.Errorf("opening %s: %w", path, err), "keyturn verify")
 	}
 	defer func() { err = errors.Join(err, raw.Close()) }()
 	c := verify.Config{Log: verifyLog(d.dir), Scratch: f.scratch}
@@ -106,7 +106,7 @@ func (d *offlineDir) lock() (unlock func() error, err error) {
 		return nil, fmt.Errorf("locking the data directory: %w", err)
 	}
 	if !ok {
-		return nil, withHint(fmt.Errorf("%w: data directory %s", store.ErrLocked, d.dir), "a running server verifies itself: keyturn verify --endpoint URL")
+		return nil, inUse(fmt.Errorf("%w: data directory %s", store.ErrLocked, d.dir), "keyturn verify")
 	}
 	return lock.Close, nil
 }
@@ -152,6 +152,9 @@ func (f *verifyFlags) runRepair(cmd *cobra.Command) (report *verify.Report, err 
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hardenProcess(log)
 	a, err := d.open(cmd.Context(), log)
+	if errors.Is(err, store.ErrLocked) {
+		err = withHint(err, "a repair wants the server stopped; while it runs, it can look: keyturn verify --endpoint URL")
+	}
 	if err != nil {
 		return nil, err
 	}

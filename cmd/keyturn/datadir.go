@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/wire"
 )
 
@@ -92,6 +93,14 @@ func (f *dataFlags) withoutConfig() (*dataDir, error) {
 		return d.open()
 	}
 	return d, nil
+}
+
+// inUse hints, where a server uses the data directory of a command, that this one can be asked: nobody has to stop it. command is without flags.
+func inUse(err error, command string) error {
+	if errors.Is(err, store.ErrLocked) {
+		return withHint(err, "a running server does it, ask that one: "+command+" --endpoint URL")
+	}
+	return err
 }
 
 // restoringDir is where in a data directory a restore works until all of it is there. As long as it is, nothing opens the directory.
