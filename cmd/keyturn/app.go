@@ -63,6 +63,8 @@ type appConfig struct {
 	Provider func(created bool) (seal.Provider, error) // created: the store is new, and so may the key be
 	// Previous is the provider that the store may still be sealed by: then it is migrated. Nil: there is none.
 	Previous func() (seal.Provider, error)
+	// Stay opens a store that Previous still seals with that, and does not migrate it.
+	Stay bool
 	// Migrate returns the provider that the configuration names by now. Nil: there is no configuration.
 	Migrate func(ctx context.Context) (seal.Provider, error)
 	// Management is the account that manages the others where the store names none; "": nobody does.
@@ -117,6 +119,7 @@ type app struct {
 	believed func() time.Time // real time, but not what a clock tells that has jumped
 	checks   *serverChecks
 	log      *slog.Logger
+	previous bool           // appConfig.Previous seals the store, and it was not migrated
 	closers  []func() error // in the order of opening
 }
 
@@ -163,11 +166,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	provider, err := c.Provider(created)
-	if err != nil {
-		return nil, err
-	}
-	sealed, migrated, err := c.unseal(ctx, raw, provider)
+	sealed, migrated, err := a.unseal(ctx, c, raw, created)
 	if err != nil {
 		return nil, err
 	}

@@ -238,14 +238,13 @@ func (f *backupFlags) offline(cmd *cobra.Command, w io.Writer, recipients *backu
 	if err != nil {
 		return nil, inUse(err, "keyturn backup")
 	}
-	provider, err := d.open()
+	ctx := cmd.Context()
+	sealed, previous, err := openEither(ctx, raw, seal.Options{Dev: d.dev, Now: time.Now()}, d.open, d.previous)
 	if err != nil {
 		return nil, err
 	}
-	ctx := cmd.Context()
-	sealed, err := seal.Open(ctx, raw, seal.Options{Provider: provider, Dev: d.dev, Now: time.Now()})
-	if err != nil {
-		return nil, err
+	if previous {
+		log.Warn(stillPrevious)
 	}
 	b, err := backup.Take(ctx, backup.Source{
 		Seal: sealed, Log: backup.DirLog(filepath.Join(d.path, auditDir)), Keyturn: programVersion(), Now: time.Now,

@@ -250,6 +250,7 @@ func (f *restoreFlags) restore(cmd *cobra.Command, d *dataDir, identities []back
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.close()) }()
+	made := d.newKey()
 	provider, err := d.create()
 	if err != nil {
 		return err
@@ -276,13 +277,14 @@ func (f *restoreFlags) restore(cmd *cobra.Command, d *dataDir, identities []back
 	if err := dir.publish(); err != nil {
 		return err
 	}
-	return printRestored(cmd.OutOrStdout(), d.path, r)
+	return printRestored(cmd.OutOrStdout(), d.path, r, made)
 }
 
-func printRestored(w io.Writer, path string, r *backup.Restored) error {
+func printRestored(w io.Writer, path string, r *backup.Restored, keyFile string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Restored into %s: deployment %s, revision %d, from %s.\n", path, printable(r.Deployment), r.Revision, r.BackupTime.Format(time.RFC3339))
 	fmt.Fprintf(&b, "Restore %s is line %d of its audit log. What was done after the backup is lost.\n", r.ID, r.Lines)
+	b.WriteString(madeKeyFile(keyFile))
 	b.WriteString("A server deletes, expires and rotates nothing in it until you have looked at what is pending deletion and said: keyturn clock accept DATE\n")
 	_, err := io.WriteString(w, b.String())
 	return err

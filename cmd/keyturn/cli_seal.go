@@ -148,7 +148,13 @@ func (f *sealFlags) do(cmd *cobra.Command, operation string, in api.Request, out
 	if err != nil {
 		return err
 	}
-	return explainSeal(c, c.call(cmd.Context(), "Keyturn."+operation, in.(api.Response), out))
+	if err := explainSeal(c, c.call(cmd.Context(), "Keyturn."+operation, in.(api.Response), out)); err != nil {
+		return err
+	}
+	if done, ok := out.(*api.MigrateSealResponse); ok {
+		tellMigrated(cmd.ErrOrStderr(), done.Seal, "")
+	}
+	return nil
 }
 
 func explainSeal(c *connection, err error) error {
@@ -173,17 +179,19 @@ func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hardenProcess(log)
-	provider := c.existing
-	if operation == "MigrateSeal" && c.Seal.Previous != nil {
-		provider = func(created bool) (seal.Provider, error) {
+	provider, previous := c.existing, c.askPrevious()
+	migration := operation == "MigrateSeal"
+	if migration && previous != nil { // what seals the store now is expected to be the one before
+		provider, previous = func(created bool) (seal.Provider, error) {
 			if created {
 				return nil, errNotInitialized
 			}
 			return c.Seal.Previous.ask("seal.previous", false)
-		}
+		}, func() (seal.Provider, error) { return c.provider(false) }
 	}
+	made := c.Seal.newKeyFile()
 	a, err := openApp(cmd.Context(), appConfig{
-		DataDir: c.DataDir, Provider: provider, Migrate: migrateTo(f.config, c.DataDir, ""), Management: c.ManagementAccount, Log: log, Now: time.Now,
+		DataDir: c.DataDir, Provider: provider, Previous: previous, Stay: true, Migrate: migrateTo(f.config, c.DataDir, ""), Management: c.ManagementAccount, Log: log, Now: time.Now,
 		KMS: kms.Config{HasRegion: regions.has}, Regions: regions, Init: true,
 		Credentials: func() (map[string]identity.Configured, error) { return nil, nil },
 	})
@@ -191,6 +199,13 @@ func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request
 		return inUse(err, "keyturn "+cmd.Parent().Name()+" "+cmd.Name())
 	}
 	defer func() { err = errors.Join(err, a.close()) }()
+	switch {
+	case a.previous && migration:
+		fmt.Fprintln(cmd.ErrOrStderr(), alreadyMigrated)
+		operation, in = "GetSealStatus", &api.GetSealStatusRequest{}
+	case a.previous:
+		log.Warn(stillPrevious)
+	}
 	for _, op := range a.operator.Operations() {
 		if op.Name != operation {
 			continue
@@ -198,6 +213,9 @@ func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request
 		resp, err := a.pipeline.DoInternal(cmd.Context(), op, a.operator.Owner(), time.Now(), 0, in)
 		if err != nil {
 			return initError(err)
+		}
+		if done, ok := resp.(*api.MigrateSealResponse); ok {
+			tellMigrated(cmd.ErrOrStderr(), done.Seal, made)
 		}
 		return out.DecodeJSON(resp.(api.Response).AppendJSON(nil))
 	}
