@@ -334,6 +334,18 @@ func (m authorizers) or(others func(*service.Authorization) error) func(*service
 var errNoAccessKey = withHint(errors.New("there is no access key, so nobody could use the server"),
 	"run keyturn init with the same configuration, or put accounts into it")
 
+// somebody refuses to make a store that nobody could use.
+func (c *appConfig) somebody() error {
+	if c.Trust || c.Init || c.Credentials == nil {
+		return nil
+	}
+	configured, err := c.Credentials()
+	if err == nil && len(configured) == 0 {
+		err = errNoAccessKey
+	}
+	return err
+}
+
 // initialized refuses a server that nobody could use.
 func initialized(ctx context.Context, p *service.Pipeline) error {
 	d, err := p.Record(ctx, record.DeploymentStoreKey)
@@ -398,6 +410,9 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	path := filepath.Join(c.DataDir, storeFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		if err := noAuditLog(c.DataDir); err != nil {
+			return nil, false, err
+		}
+		if err := c.somebody(); err != nil { // what was never used is not in the way of a restore
 			return nil, false, err
 		}
 		created = true

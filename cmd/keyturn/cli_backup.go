@@ -204,6 +204,9 @@ func (f *backupFlags) online(ctx context.Context, w io.Writer, recipients *backu
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if errors.As(err, new(*outputError)) {
+			return nil, err
+		}
 		return nil, withHint(fmt.Errorf("the server broke the backup off: %w", err), "its log says why; what has arrived was thrown away")
 	}
 	return state, nil

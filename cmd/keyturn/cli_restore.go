@@ -93,6 +93,11 @@ func (f *restoreFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
+	if !f.dryRun { // before hours of reading; and once more when the directory is locked
+		if err := emptyButLock(d.path); err != nil {
+			return err
+		}
+	}
 	identities, err := f.openIdentities(cmd, d)
 	if err != nil {
 		return err
