@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"strconv"
 	"time"
@@ -54,7 +55,11 @@ func newSealGenerateCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := seal.CreateKeyFile(args[0]); err != nil {
+			err := seal.CreateKeyFile(args[0])
+			if errors.Is(err, fs.ErrExist) {
+				err = withHint(fmt.Errorf("%s is there already, and nothing is overwritten", args[0]), "name a new file: what a key file has sealed opens with nothing else")
+			}
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s made. Whoever has it and the data directory has every key; without it the data directory is lost. Keep a copy apart from both.\n", args[0])
