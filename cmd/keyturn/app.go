@@ -63,6 +63,8 @@ type appConfig struct {
 	Provider func(created bool) (seal.Provider, error) // created: the store is new, and so may the key be
 	// Previous is the provider that the store may still be sealed by: then it is migrated. Nil: there is none.
 	Previous func() (seal.Provider, error)
+	// Stay opens a store that Previous still seals with that, and does not migrate it.
+	Stay bool
 	// Migrate returns the provider that the configuration names by now. Nil: there is no configuration.
 	Migrate func(ctx context.Context) (seal.Provider, error)
 	// Management is the account that manages the others where the store names none; "": nobody does.
@@ -117,6 +119,7 @@ type app struct {
 	believed func() time.Time // real time, but not what a clock tells that has jumped
 	checks   *serverChecks
 	log      *slog.Logger
+	previous bool           // appConfig.Previous seals the store, and it was not migrated
 	closers  []func() error // in the order of opening
 }
 
@@ -163,11 +166,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	provider, err := c.Provider(created)
-	if err != nil {
-		return nil, err
-	}
-	sealed, migrated, err := c.unseal(ctx, raw, provider)
+	sealed, migrated, err := a.unseal(ctx, c, raw, created)
 	if err != nil {
 		return nil, err
 	}
@@ -335,6 +334,18 @@ func (m authorizers) or(others func(*service.Authorization) error) func(*service
 var errNoAccessKey = withHint(errors.New("there is no access key, so nobody could use the server"),
 	"run keyturn init with the same configuration, or put accounts into it")
 
+// somebody refuses to make a store that nobody could use.
+func (c *appConfig) somebody() error {
+	if c.Trust || c.Init || c.Credentials == nil {
+		return nil
+	}
+	configured, err := c.Credentials()
+	if err == nil && len(configured) == 0 {
+		err = errNoAccessKey
+	}
+	return err
+}
+
 // initialized refuses a server that nobody could use.
 func initialized(ctx context.Context, p *service.Pipeline) error {
 	d, err := p.Record(ctx, record.DeploymentStoreKey)
@@ -399,6 +410,9 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	path := filepath.Join(c.DataDir, storeFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		if err := noAuditLog(c.DataDir); err != nil {
+			return nil, false, err
+		}
+		if err := c.somebody(); err != nil { // what was never used is not in the way of a restore
 			return nil, false, err
 		}
 		created = true

@@ -44,9 +44,18 @@ func notThere(path string) error {
 	return nil
 }
 
-// Write implements io.Writer.
+// outputError is a failure of the output itself, and not of what is written there.
+type outputError struct{ err error }
+
+func (e *outputError) Error() string { return "writing the output: " + e.err.Error() }
+func (e *outputError) Unwrap() error { return e.err }
+
+// Write implements io.Writer. The error is an *outputError.
 func (o *outputFile) Write(b []byte) (int, error) {
 	n, err := o.w.Write(b)
+	if err != nil {
+		err = withHint(&outputError{err}, "the backup was thrown away: see to the disk here, or send it elsewhere with --output")
+	}
 	o.n += int64(n)
 	if o.written != nil {
 		o.written(n)

@@ -209,6 +209,9 @@ func (f *backupFlags) online(ctx context.Context, w io.Writer, recipients *backu
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if errors.As(err, new(*outputError)) {
+			return nil, err
+		}
 		return nil, withHint(fmt.Errorf("the server broke the backup off: %w", err), "its log says why; what has arrived was thrown away")
 	}
 	return state, nil
@@ -241,16 +244,15 @@ func (f *backupFlags) offline(cmd *cobra.Command, w io.Writer, recipients *backu
 	defer func() { err = errors.Join(err, a.close()) }()
 	raw, _, err := a.openStore(appConfig{DataDir: d.path})
 	if err != nil {
-		return nil, err
-	}
-	provider, err := d.open()
-	if err != nil {
-		return nil, err
+		return nil, inUse(err, "keyturn backup")
 	}
 	ctx := cmd.Context()
-	sealed, err := seal.Open(ctx, raw, seal.Options{Provider: provider, Dev: d.dev, Now: time.Now()})
+	sealed, previous, err := openEither(ctx, raw, seal.Options{Dev: d.dev, Now: time.Now()}, d.open, d.previous)
 	if err != nil {
 		return nil, err
+	}
+	if previous {
+		log.Warn(stillPrevious)
 	}
 	b, err := backup.Take(ctx, backup.Source{
 		Seal: sealed, Log: backup.DirLog(filepath.Join(d.path, auditDir)), Keyturn: programVersion(), Now: time.Now,

@@ -74,7 +74,7 @@ func (c *connection) stream(ctx context.Context, target string, in api.Response)
 	if b, ok := client.(boundedClient); ok {
 		client = b.HTTPClient
 	}
-	resp, err := client.Do(req)
+	resp, err := sendOnce(client, req)
 	if err != nil {
 		return nil, err
 	}

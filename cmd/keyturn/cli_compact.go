@@ -143,7 +143,7 @@ func (f *compactFlags) offline(cmd *cobra.Command) (err error) {
 	}
 	unlock, err := lockDataDir(c.DataDir)
 	if err != nil {
-		return err
+		return inUse(err, "keyturn compact")
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	if err := noRestore(c.DataDir); err != nil {

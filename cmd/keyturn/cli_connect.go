@@ -2,8 +2,10 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/fips140"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +33,8 @@ import (
 
 const (
 	// devEndpoint is where keyturn dev listens unless told otherwise.
-	devEndpoint = "http://127.0.0.1:4599"
+	devEndpoint = "http://127.0.0.1:" + devPort
+	devPort     = "4599"
 	// localAccessKey and localSecret are for loopback endpoints if there are no credentials: keyturn dev takes any.
 	localAccessKey = "keyturn"
 	localSecret    = "keyturn-needs-no-secret"
@@ -49,6 +52,7 @@ type clientFlags struct {
 	region       string
 	profile      string
 	insecureHTTP bool
+	caFile       string
 	output       outputFormat
 }
 
@@ -62,6 +66,7 @@ func (f *clientFlags) register(fs *pflag.FlagSet) {
 func (f *clientFlags) registerEndpoint(fs *pflag.FlagSet) {
 	fs.StringVar(&f.endpoint, "endpoint", "", "`URL` of the service (default: AWS_ENDPOINT_URL_KMS, AWS_ENDPOINT_URL, the AWS profile)")
 	fs.StringVar(&f.profile, "profile", "", "profile of the AWS configuration files")
+	fs.StringVar(&f.caFile, "ca-file", "", "PEM `FILE` of the authorities of the server's certificate (default: AWS_CA_BUNDLE, or those of the system)")
 	fs.BoolVar(&f.insecureHTTP, "insecure-http", false, "allow http to other machines: anyone in between can read and change everything")
 }
 
@@ -79,7 +84,11 @@ func (c *connection) explain(err error) error { return explain(err, c.endpoint) 
 // flags and AWS environment it uses fallback, which if empty means the endpoint of AWS.
 func (f *clientFlags) connect(ctx context.Context, fallback string) (*connection, error) {
 	// The first time without the metadata service of EC2: for a loopback endpoint it must never be asked.
-	cfg, err := f.load(ctx, imds.ClientDisabled)
+	authorities, err := f.authorities()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := f.load(ctx, imds.ClientDisabled, authorities)
 	if err != nil {
 		return nil, withHint(&plainError{fmt.Errorf("the AWS configuration cannot be used: %w", err)}, "check --profile and the AWS configuration files")
 	}
@@ -96,7 +105,7 @@ func (f *clientFlags) connect(ctx context.Context, fallback string) (*connection
 			cfg.Credentials = credentials.NewStaticCredentialsProvider(localAccessKey, localSecret, "")
 		}
 	} else {
-		if cfg, err = f.load(ctx, imds.ClientDefaultEnableState); err != nil {
+		if cfg, err = f.load(ctx, imds.ClientDefaultEnableState, authorities); err != nil {
 			return nil, &plainError{fmt.Errorf("the AWS configuration cannot be used: %w", err)}
 		}
 		if cfg.Region == "" {
@@ -139,7 +148,22 @@ func askCode() (string, error) {
 	return "", fmt.Errorf("the profile wants a code of its MFA device, and none was given: %w", err)
 }
 
-func (f *clientFlags) load(ctx context.Context, state imds.ClientEnableState) (aws.Config, error) {
+// authorities reads --ca-file, nil if it was not given.
+func (f *clientFlags) authorities() ([]byte, error) {
+	if f.caFile == "" {
+		return nil, nil
+	}
+	pem, err := readBounded(f.caFile, maxRootsBytes)
+	if err != nil {
+		return nil, fmt.Errorf("--ca-file: %w", err)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--ca-file: %s holds no certificate in PEM", f.caFile)
+	}
+	return pem, nil
+}
+
+func (f *clientFlags) load(ctx context.Context, state imds.ClientEnableState, authorities []byte) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
 		config.WithEC2IMDSClientEnableState(state),
 		config.WithRetryer(newRetryer),
@@ -151,6 +175,9 @@ func (f *clientFlags) load(ctx context.Context, state imds.ClientEnableState) (a
 	}
 	if f.profile != "" {
 		options = append(options, config.WithSharedConfigProfile(f.profile))
+	}
+	if authorities != nil {
+		options = append(options, config.WithCustomCABundle(bytes.NewReader(authorities)))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if cfg.HTTPClient == nil { // there is one only with AWS_CA_BUNDLE
@@ -171,7 +198,7 @@ func newRetryer() aws.Retryer {
 }
 
 var notListening = retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, errWantsTLS) {
 		return aws.FalseTernary
 	}
 	return aws.UnknownTernary
@@ -245,9 +272,43 @@ type boundedClient struct{ aws.HTTPClient }
 
 // Do implements aws.HTTPClient.
 func (c boundedClient) Do(r *http.Request) (*http.Response, error) {
-	resp, err := c.HTTPClient.Do(r)
+	resp, err := sendOnce(c.HTTPClient, r)
 	if resp != nil && resp.Body != nil {
 		resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswerSize)
 	}
 	return resp, err
 }
+
+// errWantsTLS: a request in the clear came to a port that wants TLS.
+var errWantsTLS = errors.New("the server there speaks TLS, and was asked without")
+
+// plainRefusal is the beginning of what a server of Go's net/http answers then, before it closes the connection.
+const plainRefusal = "Client sent an HTTP request to an HTTPS server"
+
+// sendOnce sends a request. errWantsTLS if that is what the answer says.
+func sendOnce(client aws.HTTPClient, r *http.Request) (*http.Response, error) {
+	resp, err := client.Do(r)
+	if err != nil || r.URL.Scheme != "http" || resp.StatusCode != http.StatusBadRequest {
+		return resp, err
+	}
+	text := make([]byte, len(plainRefusal))
+	n, err := io.ReadFull(resp.Body, text)
+	if string(text[:n]) == plainRefusal {
+		return nil, errors.Join(errWantsTLS, resp.Body.Close())
+	}
+	rest := io.Reader(resp.Body)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		rest = failingReader{err}
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(text[:n]), rest), resp.Body}
+	return resp, nil
+}
+
+// failingReader is the rest of an answer that broke off.
+type failingReader struct{ err error }
+
+// Read implements io.Reader.
+func (r failingReader) Read([]byte) (int, error) { return 0, r.err }

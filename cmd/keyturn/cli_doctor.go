@@ -113,6 +113,7 @@ func (f *doctorFlags) inspectEndpoint(in *probe.Input) error {
 }
 
 func (f *doctorFlags) askClock(ctx context.Context) (doctor.ServiceClock, error) {
+	f.client.caFile = f.caFile
 	c, err := f.client.connect(ctx, "")
 	if err != nil {
 		return doctor.ServiceClock{}, err

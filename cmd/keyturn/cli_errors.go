@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"syscall"
 
@@ -129,6 +130,9 @@ func explain(err error, endpoint string) error {
 		err = e
 	}
 	if code := errorCode(err); code != "" {
+		if strings.Contains(err.Error(), regionMessage) {
+			return withHint(err, "--region or AWS_REGION must be one of the server's regions, which are in its configuration")
+		}
 		if hint := codeHint(api.ErrorCode(code)); hint != "" {
 			return withHint(err, hint)
 		}
@@ -141,14 +145,27 @@ func explain(err error, endpoint string) error {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		err = fmt.Errorf("cannot reach %s: %w", where, syscall.ECONNREFUSED)
-		if endpoint != "" && !loopbackEndpoint(endpoint) {
+		if endpoint != "" && !isDevEndpoint(endpoint) {
 			return withHint(err, "is the address right, and keyturn running there?")
 		}
 		return withHint(err, "is keyturn running? start it with: keyturn dev")
+	case errors.Is(err, errWantsTLS):
+		return withHint(fmt.Errorf("%s: %w", where, errWantsTLS), "the endpoint begins with https://")
+	case errors.As(err, new(tls.RecordHeaderError)), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		return withHint(&plainError{err}, "what listens there speaks no TLS: is the port right, or is it an http:// endpoint?")
 	case errors.As(err, new(*tls.CertificateVerificationError)):
-		return withHint(&plainError{err}, "name the file with its certificate authority in AWS_CA_BUNDLE")
+		return withHint(&plainError{err}, "name the file with its certificate authority with --ca-file, or in AWS_CA_BUNDLE")
 	}
 	return &plainError{err}
+}
+
+// regionMessage is what AWS and keyturn say of a signature for a region that they do not serve.
+const regionMessage = "Credential should be scoped to a valid region"
+
+// isDevEndpoint tells whether a URL is where keyturn dev listens unless told otherwise.
+func isDevEndpoint(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	return err == nil && u.Scheme == "http" && u.Port() == devPort && loopbackEndpoint(endpoint)
 }
 
 // plainError keeps what others put into an error from acting on a terminal.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ configuration, and without it the seal is that of --config.`,
 	}
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.inputs, "input", nil, "`FILE` of a backup, or - for standard input; repeated, those that go on from the one before")
-	fl.StringArrayVar(&f.identities, "identity", nil, "`FILE` of age identities, or an SSH private key (repeatable)")
+	fl.StringArrayVar(&f.identities, "identity", nil, "`FILE` of age identities, or an SSH private key, or - for standard input (repeatable)")
 	fl.StringVar(&f.oldConfig, "old-config", "", "configuration `FILE` whose seal opens a backup made with --to-seal")
 	f.data.register(fl)
 	fl.StringVar(&f.shares.dir, "shares-dir", "", "new `DIR`ectory for the shares of the new seal, instead of showing them (with seal.shamir)")
@@ -74,6 +75,15 @@ func (f *restoreFlags) run(cmd *cobra.Command) error {
 	}
 	if len(f.inputs) > maxInputs {
 		return usagef("more than %d backups: make a full one from time to time", maxInputs)
+	}
+	fromStdin := 0
+	for _, path := range slices.Concat(f.inputs, f.identities) {
+		if path == "-" {
+			fromStdin++
+		}
+	}
+	if fromStdin > 1 {
+		return usagef("standard input can be read once: - goes with one --input or one --identity")
 	}
 	ctx := cmd.Context()
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -90,6 +100,11 @@ func (f *restoreFlags) run(cmd *cobra.Command) error {
 	}
 	if d != nil {
 		if err := d.checkShares(f.shares.dir); err != nil {
+			return err
+		}
+	}
+	if !f.dryRun { // before hours of reading; and once more when the directory is locked
+		if err := emptyButLock(d.path); err != nil {
 			return err
 		}
 	}
@@ -114,7 +129,7 @@ func (f *restoreFlags) openIdentities(cmd *cobra.Command, d *dataDir) ([]backup.
 	var list []backup.Identity
 	tell := func(format string, v ...any) { cmd.PrintErrf(format+"\n", v...) }
 	for _, path := range f.identities {
-		text, err := readSecret(path, maxIdentityBytes)
+		text, err := readIdentities(path)
 		if err != nil {
 			return nil, fmt.Errorf("reading an identity: %w", err)
 		}
@@ -149,6 +164,18 @@ func (f *restoreFlags) openIdentities(cmd *cobra.Command, d *dataDir) ([]backup.
 		list = append(list, backup.NewSealIdentity(cmd.Context(), p))
 	}
 	return list, nil
+}
+
+// readIdentities reads a file of identities; - is standard input.
+func readIdentities(path string) ([]byte, error) {
+	if path != "-" {
+		return readSecret(path, maxIdentityBytes)
+	}
+	text, err := io.ReadAll(io.LimitReader(os.Stdin, maxIdentityBytes+1))
+	if err == nil && len(text) > maxIdentityBytes {
+		err = fmt.Errorf("standard input has more than %d bytes", maxIdentityBytes)
+	}
+	return text, err
 }
 
 // open opens the files as a chain. add is told of what is read.
@@ -250,6 +277,7 @@ func (f *restoreFlags) restore(cmd *cobra.Command, d *dataDir, identities []back
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.close()) }()
+	made := d.newKey()
 	provider, err := d.create()
 	if err != nil {
 		return err
@@ -276,13 +304,14 @@ func (f *restoreFlags) restore(cmd *cobra.Command, d *dataDir, identities []back
 	if err := dir.publish(); err != nil {
 		return err
 	}
-	return printRestored(cmd.OutOrStdout(), d.path, r)
+	return printRestored(cmd.OutOrStdout(), d.path, r, made)
 }
 
-func printRestored(w io.Writer, path string, r *backup.Restored) error {
+func printRestored(w io.Writer, path string, r *backup.Restored, keyFile string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Restored into %s: deployment %s, revision %d, from %s.\n", path, printable(r.Deployment), r.Revision, r.BackupTime.Format(time.RFC3339))
 	fmt.Fprintf(&b, "Restore %s is line %d of its audit log. What was done after the backup is lost.\n", r.ID, r.Lines)
+	b.WriteString(madeKeyFile(keyFile))
 	b.WriteString("A server deletes, expires and rotates nothing in it until you have looked at what is pending deletion and said: keyturn clock accept DATE\n")
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"strconv"
 	"time"
@@ -54,7 +55,11 @@ func newSealGenerateCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := seal.CreateKeyFile(args[0]); err != nil {
+			err := seal.CreateKeyFile(args[0])
+			if errors.Is(err, fs.ErrExist) {
+				err = withHint(fmt.Errorf("%s is there already, and nothing is overwritten", args[0]), "name a new file: what a key file has sealed opens with nothing else")
+			}
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s made. Whoever has it and the data directory has every key; without it the data directory is lost. Keep a copy apart from both.\n", args[0])
@@ -148,7 +153,13 @@ func (f *sealFlags) do(cmd *cobra.Command, operation string, in api.Request, out
 	if err != nil {
 		return err
 	}
-	return explainSeal(c, c.call(cmd.Context(), "Keyturn."+operation, in.(api.Response), out))
+	if err := explainSeal(c, c.call(cmd.Context(), "Keyturn."+operation, in.(api.Response), out)); err != nil {
+		return err
+	}
+	if done, ok := out.(*api.MigrateSealResponse); ok {
+		tellMigrated(cmd.ErrOrStderr(), done.Seal, "")
+	}
+	return nil
 }
 
 func explainSeal(c *connection, err error) error {
@@ -173,24 +184,33 @@ func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hardenProcess(log)
-	provider := c.existing
-	if operation == "MigrateSeal" && c.Seal.Previous != nil {
-		provider = func(created bool) (seal.Provider, error) {
+	provider, previous := c.existing, c.askPrevious()
+	migration := operation == "MigrateSeal"
+	if migration && previous != nil { // what seals the store now is expected to be the one before
+		provider, previous = func(created bool) (seal.Provider, error) {
 			if created {
 				return nil, errNotInitialized
 			}
 			return c.Seal.Previous.ask("seal.previous", false)
-		}
+		}, func() (seal.Provider, error) { return c.provider(false) }
 	}
+	made := c.Seal.newKeyFile()
 	a, err := openApp(cmd.Context(), appConfig{
-		DataDir: c.DataDir, Provider: provider, Migrate: migrateTo(f.config, c.DataDir, ""), Management: c.ManagementAccount, Log: log, Now: time.Now,
+		DataDir: c.DataDir, Provider: provider, Previous: previous, Stay: true, Migrate: migrateTo(f.config, c.DataDir, ""), Management: c.ManagementAccount, Log: log, Now: time.Now,
 		KMS: kms.Config{HasRegion: regions.has}, Regions: regions, Init: true,
 		Credentials: func() (map[string]identity.Configured, error) { return nil, nil },
 	})
 	if err != nil {
-		return err
+		return inUse(err, "keyturn "+cmd.Parent().Name()+" "+cmd.Name())
 	}
 	defer func() { err = errors.Join(err, a.close()) }()
+	switch {
+	case a.previous && migration:
+		fmt.Fprintln(cmd.ErrOrStderr(), alreadyMigrated)
+		operation, in = "GetSealStatus", &api.GetSealStatusRequest{}
+	case a.previous:
+		log.Warn(stillPrevious)
+	}
 	for _, op := range a.operator.Operations() {
 		if op.Name != operation {
 			continue
@@ -198,6 +218,9 @@ func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request
 		resp, err := a.pipeline.DoInternal(cmd.Context(), op, a.operator.Owner(), time.Now(), 0, in)
 		if err != nil {
 			return initError(err)
+		}
+		if done, ok := resp.(*api.MigrateSealResponse); ok {
+			tellMigrated(cmd.ErrOrStderr(), done.Seal, made)
 		}
 		return out.DecodeJSON(resp.(api.Response).AppendJSON(nil))
 	}

@@ -208,7 +208,7 @@ func (c *unsealClient) do(ctx context.Context, method, path string, body []byte)
 		req.Header.Set("Content-Type", unseal.ContentType)
 	}
 	req.Header.Set("User-Agent", "keyturn")
-	resp, err := c.http.Do(req)
+	resp, err := sendOnce(c.http, req)
 	if err != nil {
 		return nil, explain(err, c.endpoint)
 	}

@@ -37,9 +37,7 @@ func (f *verifyFlags) offlineDir() (*offlineDir, error) {
 			return nil, err
 		}
 		d := &offlineDir{dir: c.DataDir, provider: func() (seal.Provider, error) { return c.provider(false) }, config: c}
-		if c.Seal.Previous != nil {
-			d.previous = func() (seal.Provider, error) { return c.Seal.Previous.ask("seal.previous", false) }
-		}
+		d.previous = c.askPrevious()
 		return d, nil
 	}
 	d := &offlineDir{dir: f.dataDir, dev: true}
@@ -67,7 +65,7 @@ func (f *verifyFlags) runOffline(cmd *cobra.Command) (report *verify.Report, err
 	defer func() { err = errors.Join(err, unlock()) }()
 	raw, err := boltstore.Open(path, boltstore.Options{ReadOnly: true})
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
+		return nil, inUse(fmt.Errorf("opening %s: %w", path, err), "keyturn verify")
 	}
 	defer func() { err = errors.Join(err, raw.Close()) }()
 	c := verify.Config{Log: verifyLog(d.dir), Scratch: f.scratch}
@@ -81,7 +79,7 @@ func (f *verifyFlags) runOffline(cmd *cobra.Command) (report *verify.Report, err
 		return verifying(cmd.Context(), cmd.ErrOrStderr(), c, d.dir)
 	}
 	hardenProcess(slog.New(slog.DiscardHandler))
-	sealed, err := d.unseal(cmd.Context(), raw)
+	sealed, err := d.unseal(cmd.Context(), raw, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
 	if err != nil {
 		return nil, err
 	}
@@ -106,13 +104,13 @@ func (d *offlineDir) lock() (unlock func() error, err error) {
 		return nil, fmt.Errorf("locking the data directory: %w", err)
 	}
 	if !ok {
-		return nil, withHint(fmt.Errorf("%w: data directory %s", store.ErrLocked, d.dir), "a running server verifies itself: keyturn verify --endpoint URL")
+		return nil, inUse(fmt.Errorf("%w: data directory %s", store.ErrLocked, d.dir), "keyturn verify")
 	}
 	return lock.Close, nil
 }
 
 // unseal opens the store, which must have a keyring: nothing may be made here.
-func (d *offlineDir) unseal(ctx context.Context, raw store.Store) (*seal.Store, error) {
+func (d *offlineDir) unseal(ctx context.Context, raw store.Store, log *slog.Logger) (*seal.Store, error) {
 	first, err := raw.Scan(ctx, "", "", 1)
 	if err != nil {
 		return nil, err
@@ -120,16 +118,9 @@ func (d *offlineDir) unseal(ctx context.Context, raw store.Store) (*seal.Store, 
 	if len(first) == 0 {
 		return nil, withHint(errors.New("the store is empty"), "there is nothing to verify before the first start of a server")
 	}
-	p, err := d.provider()
-	if err != nil {
-		return nil, err
-	}
-	sealed, err := seal.Open(ctx, raw, seal.Options{Provider: p, Dev: d.dev, Now: time.Now()})
-	if errors.Is(err, seal.ErrWrongKey) && d.previous != nil {
-		if p, err = d.previous(); err != nil {
-			return nil, fmt.Errorf("seal.previous: %w", err)
-		}
-		sealed, err = seal.Open(ctx, raw, seal.Options{Provider: p, Dev: d.dev, Now: time.Now()})
+	sealed, previous, err := openEither(ctx, raw, seal.Options{Dev: d.dev, Now: time.Now()}, d.provider, d.previous)
+	if previous {
+		log.Warn(stillPrevious)
 	}
 	return sealed, err
 }
@@ -152,10 +143,16 @@ func (f *verifyFlags) runRepair(cmd *cobra.Command) (report *verify.Report, err 
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hardenProcess(log)
 	a, err := d.open(cmd.Context(), log)
+	if errors.Is(err, store.ErrLocked) {
+		err = withHint(err, "a repair wants the server stopped; while it runs, it can look: keyturn verify --endpoint URL")
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, a.close()) }()
+	if a.previous {
+		log.Warn(stillPrevious)
+	}
 	sealed, ok := a.pipeline.Store().(*seal.Store)
 	if !ok {
 		return nil, errors.New("the store is not sealed")
@@ -195,6 +192,7 @@ func (d *offlineDir) open(ctx context.Context, log *slog.Logger) (*app, error) {
 	c := appConfig{
 		DataDir: d.dir, Dev: d.dev, Log: log, Now: time.Now, Init: true,
 		Credentials: func() (map[string]identity.Configured, error) { return nil, nil },
+		Previous:    d.previous, Stay: true,
 		Provider: func(created bool) (seal.Provider, error) {
 			if created {
 				return nil, errNotInitialized

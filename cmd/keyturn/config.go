@@ -238,7 +238,9 @@ func (r secretRef) read() (string, error) {
 	case (r.File == "") == (r.Env == ""):
 		return "", errors.New("a secret needs either file or env")
 	case r.Env != "":
-		s = os.Getenv(r.Env)
+		if s = os.Getenv(r.Env); s == "" {
+			return "", fmt.Errorf("the secret is empty: the environment variable %s is not set", printable(r.Env))
+		}
 	default:
 		b, err := readSecret(r.File, 64<<10)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/wire"
 )
 
@@ -34,6 +35,8 @@ type dataDir struct {
 	dev bool
 	// open returns the provider that seals it; create makes the key file, if there is one and it is not there, for a directory that is new.
 	open, create func() (seal.Provider, error)
+	previous     func() (seal.Provider, error) // what may still seal it; nil if there is none
+	newKey       func() string                 // see sealProvider.newKeyFile
 	region       string
 	management   string
 	// checkShares refuses a folder for shares that cannot be; threshold is how many of them will unseal, if there are any.
@@ -60,10 +63,12 @@ func (f *dataFlags) resolve() (*dataDir, error) {
 		}
 	}
 	d := &dataDir{
-		path:   c.DataDir,
-		open:   func() (seal.Provider, error) { return c.provider(false) },
-		create: func() (seal.Provider, error) { return c.makeSeal(true) },
-		region: c.Regions[0], management: cmp.Or(c.ManagementAccount, wire.DevAccount),
+		path:     c.DataDir,
+		open:     func() (seal.Provider, error) { return c.provider(false) },
+		create:   func() (seal.Provider, error) { return c.makeSeal(true) },
+		previous: c.askPrevious(),
+		newKey:   c.Seal.newKeyFile,
+		region:   c.Regions[0], management: cmp.Or(c.ManagementAccount, wire.DevAccount),
 		checkShares: c.checkShares,
 	}
 	if c.Seal.Shamir != nil {
@@ -82,6 +87,7 @@ func (f *dataFlags) withoutConfig() (*dataDir, error) {
 	if !d.dev && within(f.dataDir, path) {
 		return nil, usagef("--seal-key-file must not be in the data directory: whoever gets one would have both")
 	}
+	d.newKey = (&sealProvider{KeyFile: f.keyFile}).newKeyFile // that of keyturn dev is nobody's to keep
 	d.open = func() (seal.Provider, error) { return seal.OpenKeyFile(path) }
 	d.create = func() (seal.Provider, error) {
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
@@ -92,6 +98,14 @@ func (f *dataFlags) withoutConfig() (*dataDir, error) {
 		return d.open()
 	}
 	return d, nil
+}
+
+// inUse hints, where a server uses the data directory of a command, that this one can be asked: nobody has to stop it. command is without flags.
+func inUse(err error, command string) error {
+	if errors.Is(err, store.ErrLocked) {
+		return withHint(err, "a running server does it, ask that one: "+command+" --endpoint URL")
+	}
+	return err
 }
 
 // restoringDir is where in a data directory a restore works until all of it is there. As long as it is, nothing opens the directory.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,8 @@ func hintFor(err error) string {
 		return "the disk is full: make room on it and start again"
 	case errors.Is(err, syscall.EIO), errors.Is(err, store.ErrUnknown), errors.Is(err, audit.ErrStopped):
 		return "the disk fails: the system's log says more of it; see to it and start again"
+	case errors.Is(err, fs.ErrPermission):
+		return "run it as the user that the server runs as, whose files they are; or see who may use this one"
 	case errors.Is(err, seal.ErrDamaged), errors.Is(err, store.ErrDamaged), errors.Is(err, audit.ErrDamaged):
 		return "the data is not what keyturn wrote: restore it from a copy; nothing was changed"
 	}

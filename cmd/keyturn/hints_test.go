@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -23,6 +24,10 @@ func TestHintsAboutTheDisk(t *testing.T) {
 		{fmt.Errorf("%w: %w", store.ErrUnknown, syscall.EIO), "the disk fails"},
 		{fmt.Errorf("%w: fsync", audit.ErrStopped), "the disk fails"},
 		{fmt.Errorf("%w: line 3", audit.ErrDamaged), "restore it from a copy"},
+		{fmt.Errorf("locking the data directory: %w", &os.PathError{Op: "open", Path: "lock", Err: syscall.EACCES}), "run it as the user that the server runs as"},
+		{&os.PathError{Op: "open", Path: "seal.key", Err: syscall.EPERM}, "run it as the user that the server runs as"},
+		{listenError(&net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}), "another server"},
+		{listenError(&net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EACCES)}), "above 1023"},
 		{fmt.Errorf("%w: page 3", store.ErrDamaged), "restore it from a copy"},
 	} {
 		if got := hintFor(tt.err); !strings.Contains(got, tt.hint) {

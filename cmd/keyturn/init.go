@@ -138,12 +138,15 @@ func runInit(cmd *cobra.Command, f initFlags) (finished error) {
 		provider = c.existing
 	}
 	a, err := openApp(cmd.Context(), appConfig{
-		DataDir: c.DataDir, Provider: provider, Log: log, Now: time.Now, KMS: kms.Config{HasRegion: regions.has}, Regions: regions, Init: true,
+		DataDir: c.DataDir, Provider: provider, Previous: c.askPrevious(), Stay: true, Log: log, Now: time.Now, KMS: kms.Config{HasRegion: regions.has}, Regions: regions, Init: true,
 		Credentials: func() (map[string]identity.Configured, error) { return creds, nil },
 	})
 	if err != nil {
 		file.discard()
 		return err
+	}
+	if a.previous {
+		log.Warn(stillPrevious)
 	}
 	work := f.initialize
 	if f.newRootKey {

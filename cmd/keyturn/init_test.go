@@ -159,7 +159,7 @@ func TestInitRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "is not a keyturn key file", false},
-		{"no passphrase", "seal: {passphrase: {env: KEYTURN_TEST_NO_PASSPHRASE}}\n", nil, "the secret is empty", false},
+		{"no passphrase", "seal: {passphrase: {env: KEYTURN_TEST_NO_PASSPHRASE}}\n", nil, "the environment variable KEYTURN_TEST_NO_PASSPHRASE is not set", false},
 		{"a store that is gone", keyFileSeal, func(t *testing.T, dir string) {
 			if err := os.MkdirAll(filepath.Join(dir, "data", "audit"), 0o700); err != nil {
 				t.Fatal(err)

@@ -17,6 +17,20 @@ import (
 	"github.com/keyturn/keyturn/internal/wire"
 )
 
+// unseal opens the sealed store as the configuration says.
+func (a *app) unseal(ctx context.Context, c appConfig, raw store.Store, created bool) (sealed *seal.Store, migrated bool, err error) {
+	if !c.Stay {
+		p, err := c.Provider(created)
+		if err != nil {
+			return nil, false, err
+		}
+		return c.unseal(ctx, raw, p)
+	}
+	o := seal.Options{Dev: c.Dev, FixedMAC: c.FixedMAC, Now: c.Now()}
+	sealed, a.previous, err = openEither(ctx, raw, o, func() (seal.Provider, error) { return c.Provider(created) }, c.Previous)
+	return sealed, false, err
+}
+
 // unseal opens the store with its provider. One that the previous provider still seals is migrated first.
 func (c *appConfig) unseal(ctx context.Context, raw store.Store, p seal.Provider) (_ *seal.Store, migrated bool, err error) {
 	o := seal.Options{Provider: p, Dev: c.Dev, FixedMAC: c.FixedMAC, Now: c.Now()}

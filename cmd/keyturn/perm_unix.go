@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/user"
+	"strconv"
 	"syscall"
 )
 
@@ -24,7 +26,17 @@ func checkDataDir(path string) error {
 		return fmt.Errorf("data directory %s can be written by others (mode %v); it must have mode 0700", path, info.Mode().Perm())
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("data directory %s belongs to another user", path)
+		owner := ownerName(st.Uid)
+		return withHint(fmt.Errorf("data directory %s belongs to another user, %s", path, owner), "run it as that user, which the server runs as: sudo -u "+shellWord(owner))
 	}
 	return nil
+}
+
+// ownerName names a user as sudo takes it: #ID if the system has no name.
+func ownerName(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return "#" + id
 }

@@ -291,6 +291,9 @@ func (c *serverConfig) provider(created bool) (seal.Provider, error) {
 // gated returns it for a server: the gate waits for what it needs.
 func (c *serverConfig) gated(ctx context.Context, gate *unseal.Gate, created bool) (seal.Provider, error) {
 	p, err := c.Seal.open(ctx, "seal", created, gate.Process)
+	if errors.Is(err, seal.ErrNoKey) && c.Seal.Previous != nil && !created {
+		err = withHint(err, "seal.previous seals the store until it is moved: keyturn seal migrate --config FILE makes the new key file, and moves it")
+	}
 	if err != nil {
 		return nil, err
 	}

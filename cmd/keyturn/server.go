@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,7 +107,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return err
+		return listenError(err)
 	}
 	defer l.Close()
 	watch, err := c.watch(cmd.Context(), log, certs)
@@ -137,6 +139,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		Extend:      extend,
 		Watch:       watch,
 	}, func() error {
+		watch.announce()
 		if readyFile != "" {
 			if err := writeFileWhole(readyFile, []byte(endpoint+"\n"), 0o600); err != nil {
 				return err
@@ -145,6 +148,19 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		announce(cmd.Context(), log)
 		return nil
 	}, func() { log.Info("serving", "endpoint", endpoint, "regions", c.Regions) })
+}
+
+// listenError adds to what keeps a server from its address what to do about it.
+func listenError(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return withHint(err, "another server has the address, perhaps this one that runs already: stop it, or choose another as listen in the configuration")
+	case errors.Is(err, fs.ErrPermission):
+		return withHint(err, "choose a port above 1023 as listen in the configuration, or allow the lower ones (CAP_NET_BIND_SERVICE)")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return withHint(err, "this machine has no such address: choose another as listen in the configuration")
+	}
+	return err
 }
 
 // serveGated serves the gate at once, and everything else from when the store is open. listens is called when the server can be used, or waits to be
@@ -177,7 +193,11 @@ func serveGated(ctx context.Context, l net.Listener, srv *http.Server, gate *uns
 			if r.err != nil {
 				stopped := ctx.Err() != nil && errors.Is(r.err, context.Canceled)
 				cancel()
-				err := serving.wait(ctx, c.Log)
+				log := c.Log
+				if !stopped { // nothing was served: the error is all there is to say
+					log = slog.New(slog.DiscardHandler)
+				}
+				err := serving.wait(ctx, log)
 				if stopped { // it was asked to stop while it was sealed
 					return err
 				}

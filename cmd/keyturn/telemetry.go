@@ -129,7 +129,6 @@ func (w *watch) listen(name, address string, srv *http.Server) error {
 	}
 	s := &side{name: name, l: l, srv: srv, done: make(chan struct{})}
 	w.sides = append(w.sides, s)
-	w.log.Info("serving beside the API", "what", name, "address", l.Addr().String())
 	go func() {
 		defer close(s.done)
 		serve := func() error { return srv.Serve(l) }
@@ -141,6 +140,13 @@ func (w *watch) listen(name, address string, srv *http.Server) error {
 		}
 	}()
 	return nil
+}
+
+// announce logs what is served beside the API: once there is an API, since a start that fails serves nothing.
+func (w *watch) announce() {
+	for _, s := range w.sides {
+		w.log.Info("serving beside the API", "what", s.name, "address", s.l.Addr().String())
+	}
 }
 
 // show makes /metrics show these sources from now on.

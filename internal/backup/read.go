@@ -68,6 +68,8 @@ func NewReader(r io.Reader, identities ...Identity) (*Reader, error) {
 		return nil, noIdentity(none)
 	case errors.Is(err, ErrDamaged), errors.Is(err, ErrFormat), seal.IsDamage(err), errors.Is(err, seal.ErrFormat):
 		return nil, err
+	case errors.As(err, new(*unsealError)):
+		return nil, fmt.Errorf("the seal of the backup: %w", err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: no age file, or the beginning of one was altered: %w", ErrFormat, err)
 	}

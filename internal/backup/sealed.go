@@ -87,7 +87,7 @@ func (i *SealIdentity) unwrap(body []byte) ([]byte, error) {
 	n := binary.BigEndian.Uint32(body)
 	e := &seal.Escrow{Meta: bytes.Clone(body[4 : 4+n])}
 	if err := e.Unseal(i.ctx, i.provider); err != nil {
-		return nil, err
+		return nil, &unsealError{err}
 	}
 	aead, bound, err := wrapping(e)
 	if err != nil {
@@ -100,6 +100,12 @@ func (i *SealIdentity) unwrap(body []byte) ([]byte, error) {
 	i.escrows = append(i.escrows, e)
 	return key, nil
 }
+
+// unsealError is what a provider says that could not unseal: of people who gave no share, or of a KMS that is not reached, and not of the file.
+type unsealError struct{ error }
+
+// Unwrap returns the provider's error.
+func (e *unsealError) Unwrap() error { return e.error }
 
 // root returns the root key that goes with a wrapped keyring, nil if this identity has not met it.
 func (i *SealIdentity) root(meta []byte) []byte {
