@@ -134,9 +134,11 @@ type verifier struct {
 	mentions   *sorter
 	events     *sorter
 	suspects   map[[16]byte][]suspect
-	kept       int // suspects
-	markers    []uint64
-	read       int64 // bytes
+	kept       int        // suspects
+	markers    []uint64   // where the log tells of restorations
+	restorers  [][16]byte // their events
+	restoredBy [16]byte   // the event that the store says it was restored by, zero for none
+	read       int64      // bytes
 	phase      Phase
 }
 
