@@ -112,29 +112,6 @@ With --keyring-only the root key stays. The keyring rotates by itself every 365 
 	return cmd
 }
 
-func newSealMigrateCommand(flags *sealFlags) *cobra.Command {
-	return &cobra.Command{
-		Use:   "migrate",
-		Short: "Move to the seal that the configuration file names by now",
-		Long: `Move to another seal: another provider, or the same kind with another key. First write the new one into
-the server's configuration file as seal, and the old one as seal.previous. A running server reads that when
-it is told to migrate, makes a new root key and seals it with the new provider; it goes on serving. What
-sealed it before opens it no more: take seal.previous out.
-
-A server that starts with seal.previous in its configuration migrates by itself.`,
-		Example: `  keyturn seal migrate --endpoint https://kms.example.com:8443
-  keyturn seal migrate --config server.yaml`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var out api.MigrateSealResponse
-			if err := flags.do(cmd, "MigrateSeal", &api.MigrateSealRequest{}, &out); err != nil {
-				return err
-			}
-			return flags.print(cmd.OutOrStdout(), &out, out.Seal, out.Shares...)
-		},
-	}
-}
-
 // sealFlags say which seal.
 type sealFlags struct {
 	client clientFlags
@@ -147,7 +124,7 @@ func (f *sealFlags) do(cmd *cobra.Command, operation string, in api.Request, out
 		if f.client.endpoint != "" {
 			return usagef("--config is for a server that does not run, --endpoint for one that does")
 		}
-		return f.offline(cmd, operation, in, out)
+		return f.offline(cmd, operation, in, out, nil)
 	}
 	c, err := f.client.connect(cmd.Context(), devEndpoint)
 	if err != nil {
@@ -172,8 +149,9 @@ func explainSeal(c *connection, err error) error {
 	return c.explain(err)
 }
 
-// offline runs the operation in this process, on the data directory of a configuration, as the account that manages the others.
-func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request, out interface{ DecodeJSON([]byte) error }) (err error) {
+// offline runs the operation in this process, on the data directory of a configuration, as the account that manages the others. keeper takes the
+// shares of a new seal; nil: no operation makes any.
+func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request, out interface{ DecodeJSON([]byte) error }, keeper *shareKeeper) (err error) {
 	c, err := loadConfig(f.config)
 	if err != nil {
 		return err
@@ -195,8 +173,12 @@ func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request
 		}, func() (seal.Provider, error) { return c.provider(false) }
 	}
 	made := c.Seal.newKeyFile()
+	migrate := migrateTo(f.config, c.DataDir, "")
+	if keeper != nil {
+		migrate = keeper.migrateTo(migrate)
+	}
 	a, err := openApp(cmd.Context(), appConfig{
-		DataDir: c.DataDir, Provider: provider, Previous: previous, Stay: true, Migrate: migrateTo(f.config, c.DataDir, ""), Management: c.ManagementAccount, Log: log, Now: time.Now,
+		DataDir: c.DataDir, Provider: provider, Previous: previous, Stay: true, Migrate: migrate, Management: c.ManagementAccount, Log: log, Now: time.Now,
 		KMS: kms.Config{HasRegion: regions.has}, Regions: regions, Init: true,
 		Credentials: func() (map[string]identity.Configured, error) { return nil, nil },
 	})
@@ -241,13 +223,15 @@ func migrateTo(config, dataDir, process string) func(context.Context) (seal.Prov
 			return c.Seal.open(ctx, "seal", true, process)
 		case process != "" && c.Seal.Passphrase != nil && c.Seal.Passphrase.Prompt:
 			return nil, errors.New("a new passphrase is typed where the server stands still: stop it, and run keyturn seal migrate --config")
+		case process != "" && c.Seal.Shamir != nil:
+			return nil, errors.New("shares are handed out where the server stands still: stop it, and run keyturn seal migrate --config")
 		}
 		return c.makeSeal(true)
 	}
 }
 
-// print writes what an operation answered. Shares come last, and only as text: who reads them is to keep them.
-func (f *sealFlags) print(w io.Writer, resp api.Response, s *api.SealStatus, shares ...string) error {
+// print writes what an operation answered.
+func (f *sealFlags) print(w io.Writer, resp api.Response, s *api.SealStatus) error {
 	if f.client.output == jsonOutput {
 		return writeWireJSON(w, resp)
 	}
@@ -286,16 +270,7 @@ func (f *sealFlags) print(w io.Writer, resp api.Response, s *api.SealStatus, sha
 	if _, err := fmt.Fprintln(w); err != nil {
 		return err
 	}
-	if err := writeTable(w, []string{"KEYRING", "MADE", "RETIRED", "DESTROYED"}, rows); err != nil || len(shares) == 0 {
-		return err
-	}
-	_, err := fmt.Fprintln(w, "\nThe shares of the new seal, shown this once. Give each to another person:")
-	for _, share := range shares {
-		if err == nil {
-			_, err = fmt.Fprintln(w, share)
-		}
-	}
-	return err
+	return writeTable(w, []string{"KEYRING", "MADE", "RETIRED", "DESTROYED"}, rows)
 }
 
 func number(n api.Opt[int64]) string { return strconv.FormatInt(n.V, 10) }

@@ -40,7 +40,7 @@ func (c *appConfig) unseal(ctx context.Context, raw store.Store, p seal.Provider
 	}
 	if _, ok := p.(seal.Attended); ok {
 		return nil, false, withHint(errors.New("the store is sealed by another provider, and a server that starts cannot hand out shares, or have a new passphrase typed"),
-			"start it with the old seal, or leave it stopped, and run: keyturn seal migrate")
+			"leave it stopped, and run: keyturn seal migrate --config FILE")
 	}
 	if o.Provider, err = c.Previous(); err != nil {
 		return nil, false, fmt.Errorf("seal.previous: %w", err)

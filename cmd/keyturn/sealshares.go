@@ -13,9 +13,14 @@ import (
 
 // shareKeeper takes the shares that sealing makes: into files, before the store depends on them, or to be shown.
 type shareKeeper struct {
-	dir   string // "" to show them
-	lines []string
-	files []string
+	dir    string // "" to show them
+	lines  []string
+	files  []string
+	made   bool  // there were shares, and people have them
+	failed error // why they have not
+	// show tells shares that are in no files, from inside Seal: an error of it keeps the store from depending on them. Nil: the command shows
+	// them later, and before anything is in the store.
+	show func() error
 }
 
 // wrap returns p, with its shares going to the keeper.
@@ -38,8 +43,8 @@ func (k *keeping) Seal(ctx context.Context, root []byte) ([]byte, error) {
 		return nil, err
 	}
 	if lines := k.Provider.(seal.Handout).Handout(); len(lines) > 0 {
-		if err := k.keeper.take(lines); err != nil {
-			return nil, err
+		if k.keeper.failed = k.keeper.take(lines); k.keeper.failed != nil {
+			return nil, k.keeper.failed
 		}
 	}
 	return sealed, nil
@@ -48,6 +53,12 @@ func (k *keeping) Seal(ctx context.Context, root []byte) ([]byte, error) {
 func (k *shareKeeper) take(lines []string) error {
 	if k.dir == "" {
 		k.lines = lines
+		if k.show != nil {
+			if err := k.show(); err != nil {
+				return fmt.Errorf("showing the shares: %w", err)
+			}
+		}
+		k.made = true
 		return nil
 	}
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
@@ -69,11 +80,13 @@ func (k *shareKeeper) take(lines []string) error {
 		}
 		return fmt.Errorf("writing the shares: %w", err)
 	}
-	if dir, err := os.Open(k.dir); err == nil { // not every system can sync a folder
-		_ = dir.Sync()
-		_ = dir.Close()
+	for _, name := range []string{k.dir, filepath.Dir(filepath.Clean(k.dir))} { // the folder's own name, too
+		if dir, err := os.Open(name); err == nil { // not every system can sync a folder
+			_ = dir.Sync()
+			_ = dir.Close()
+		}
 	}
-	k.files = made
+	k.files, k.made = made, true
 	return nil
 }
 

@@ -1420,8 +1420,6 @@ func (v *MigrateSealResponse) decode(d *decoder) {
 		switch string(d.name) {
 		case "Seal":
 			decodeStruct(d, &v.Seal)
-		case "Shares":
-			decodeStrs(d, &v.Shares)
 		default:
 			d.skip()
 		}
@@ -1432,7 +1430,6 @@ func (v *MigrateSealResponse) decode(d *decoder) {
 func (v *MigrateSealResponse) AppendJSON(dst []byte) []byte {
 	dst = append(dst, '{')
 	dst = putStruct(dst, `"Seal":`, v.Seal)
-	dst = putStrs(dst, `"Shares":`, v.Shares)
 	return closeObject(dst)
 }
 

@@ -507,8 +507,7 @@ type MigrateSealRequest struct {
 
 // MigrateSealResponse is the output of MigrateSeal.
 type MigrateSealResponse struct {
-	Seal   *SealStatus
-	Shares []string
+	Seal *SealStatus
 }
 
 // SealStatus is a structure of the keyturn model.

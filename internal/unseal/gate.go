@@ -85,6 +85,13 @@ func (g *Gate) waitsFor(w *wait, reason string) {
 	}
 }
 
+// waited is what people are waited for now, nil if they are not.
+func (g *Gate) waited() *wait {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.wait
+}
+
 // Status is what the gate tells everybody.
 type Status struct {
 	Sealed bool   `json:"sealed"`

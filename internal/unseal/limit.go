@@ -8,7 +8,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Everybody may try, so tries are bounded: in all, and by address. All shares of a set fit in at once.
+// Everybody may try, so tries are bounded: in all, and by address. What is right without a doubt, a share, is not among them: see Gate.take.
 const (
 	allEvery    = 200 * time.Millisecond
 	allBurst    = 50
@@ -18,7 +18,7 @@ const (
 	maxBackOff  = time.Minute
 	sweepEvery  = 10 * time.Second // so that strangers from everywhere do not make it look through all of them all the time
 	// restFactor is how many times as long as looking at a wrong passphrase took nothing else is looked at, so that strangers get a fifth of one
-	// processor at most.
+	// processor at most, and so do those on this machine.
 	restFactor = 4
 )
 
@@ -26,13 +26,21 @@ const (
 type limiter struct {
 	now func() time.Time
 
-	mu      sync.Mutex // guards what follows
-	all     *rate.Limiter
-	sources map[netip.Prefix]*source
-	others  *source // those that there is no more room for
-	swept   time.Time
-	rest    time.Time
+	mu          sync.Mutex // guards what follows
+	here, there budget     // of this machine, and of everybody else
+	local       *source    // this machine, whichever of its loopback addresses
+	sources     map[netip.Prefix]*source
+	others      *source // those that there is no more room for
+	swept       time.Time
 }
+
+// budget bounds the tries of all that share it. Nobody elsewhere can use up that of the machine, where the operator is.
+type budget struct {
+	all  *rate.Limiter
+	rest time.Time // nothing before that
+}
+
+func newBudget() budget { return budget{all: rate.NewLimiter(rate.Every(allEvery), allBurst)} }
 
 // source is an address that tried.
 type source struct {
@@ -47,7 +55,16 @@ func newSource() *source {
 }
 
 func newLimiter(now func() time.Time) *limiter {
-	return &limiter{now: now, all: rate.NewLimiter(rate.Every(allEvery), allBurst), sources: map[netip.Prefix]*source{}, others: newSource()}
+	return &limiter{
+		now: now, here: newBudget(), there: newBudget(), local: newSource(), sources: map[netip.Prefix]*source{}, others: newSource(),
+	}
+}
+
+func (l *limiter) budget(ip netip.Addr) *budget {
+	if ip.Unmap().IsLoopback() {
+		return &l.here
+	}
+	return &l.there
 }
 
 // allow returns 0 if an address may try now, else how long it has to wait.
@@ -55,14 +72,14 @@ func (l *limiter) allow(ip netip.Addr) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	s := l.source(ip, now)
-	if wait := max(s.until.Sub(now), l.rest.Sub(now)); wait > 0 {
+	s, b := l.source(ip, now), l.budget(ip)
+	if wait := max(s.until.Sub(now), b.rest.Sub(now)); wait > 0 {
 		return wait
 	}
 	if !s.tries.AllowN(now, 1) {
 		return sourceEvery
 	}
-	if !l.all.AllowN(now, 1) {
+	if !b.all.AllowN(now, 1) {
 		return time.Second
 	}
 	return 0
@@ -80,12 +97,15 @@ func (l *limiter) tried(ip netip.Addr, wrong bool, took time.Duration) {
 	}
 	s.wrong++
 	s.until = now.Add(min(time.Second<<min(s.wrong-1, 6), maxBackOff))
-	l.rest = now.Add(restFactor * took)
+	l.budget(ip).rest = now.Add(restFactor * took)
 }
 
 // source finds an address's. An IPv6 network of 64 bits is one address: whoever has one address of it has them all.
 func (l *limiter) source(ip netip.Addr, now time.Time) *source {
 	ip = ip.Unmap().WithZone("")
+	if ip.IsLoopback() {
+		return l.local
+	}
 	bits := ip.BitLen()
 	if ip.Is6() {
 		bits = 64

@@ -2,13 +2,9 @@ package unseal
 
 import (
 	"fmt"
-	"net/http"
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/keyturn/keyturn/internal/seal/shamir"
 )
 
 var (
@@ -107,45 +103,39 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestThrottled: the gate asks to wait before it looks.
-func TestThrottled(t *testing.T) {
-	g := newGate(t)
-	sealed, texts := splitKey(t, 3, 2)
-	g.unseal(t, t.Context(), new(shamir.Provider), sealed)
-	if status, _, _ := g.do(t, request("POST", Path, "192.0.2.1", "wrong")); status != http.StatusUnprocessableEntity {
-		t.Fatalf("wrong: %d", status)
+// TestLoopback: whatever strangers do, there is a try left on the machine itself; and those on it have one budget, from whatever address.
+func TestLoopback(t *testing.T) {
+	l, _ := testLimiter()
+	for i := range 3 * maxSources {
+		ip := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		l.allow(ip)
+		l.tried(ip, true, time.Second)
 	}
-	status, s, resp := g.do(t, request("POST", Path, "192.0.2.1", texts[0]))
-	if status != http.StatusTooManyRequests || resp.Header.Get("Retry-After") != "1" || !strings.Contains(s.Error, "wait") {
-		t.Errorf("at once again: %d %+v %v", status, s, resp.Header)
+	l.tried(one, true, time.Second)
+	if l.allow(two) == 0 {
+		t.Fatal("strangers need not wait, so this proves nothing")
 	}
-	g.now = g.now.Add(time.Second)
-	for _, text := range texts[:2] {
-		if status, s, _ := g.do(t, request("POST", Path, "192.0.2.1", text)); status != http.StatusOK {
-			t.Errorf("after the wait: %d %+v", status, s)
+	n := 0
+	for i := range 1000 {
+		ip := netip.AddrFrom4([4]byte{127, 0, byte(i >> 8), byte(i)})
+		if i%3 == 0 {
+			ip = netip.AddrFrom16(ip.As16())
+		} else if i%3 == 1 {
+			ip = netip.IPv6Loopback()
+		}
+		if l.allow(ip) == 0 {
+			n++
 		}
 	}
-	if err := <-g.result; err != nil {
-		t.Error(err)
+	if n != sourceBurst {
+		t.Errorf("the machine has %d tries at once, want %d", n, sourceBurst)
 	}
-}
-
-// TestOneAtATime: while something is looked at, others are asked to come again.
-func TestOneAtATime(t *testing.T) {
-	g := newGate(t)
-	sealed, texts := splitKey(t, 3, 2)
-	g.unseal(t, t.Context(), new(shamir.Provider), sealed)
-	g.trying.Lock()
-	if status, _, resp := g.do(t, request("POST", Path, "192.0.2.1", texts[0])); status != http.StatusTooManyRequests || resp.Header.Get("Retry-After") != "1" {
-		t.Errorf("meanwhile: %d", status)
+	l, _ = testLimiter()
+	l.tried(netip.IPv6Loopback(), true, time.Second)
+	if wait := l.allow(netip.MustParseAddr("127.0.0.1")); wait != 4*time.Second {
+		t.Errorf("after a wrong one on the machine: %v", wait)
 	}
-	g.trying.Unlock()
-	for _, text := range texts[:2] {
-		if status, s, _ := g.do(t, request("POST", Path, "192.0.2.1", text)); status != http.StatusOK {
-			t.Errorf("then: %d %+v", status, s)
-		}
-	}
-	if err := <-g.result; err != nil {
-		t.Error(err)
+	if wait := l.allow(one); wait != 0 {
+		t.Errorf("after a wrong one on the machine others wait %v", wait)
 	}
 }

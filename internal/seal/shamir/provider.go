@@ -140,7 +140,8 @@ func (p *Provider) Give(sealed, text []byte) (seal.Needs, error) {
 	return p.needs(s), nil
 }
 
-// Check tells whether a text is one of the shares, without taking it. Errors as of Give, but for seal.ErrGiven.
+// Check tells whether a text is one of the shares, without taking it. Errors as of Give, but for seal.ErrGiven. It looks at nothing of the provider's
+// state: it is safe at any time, beside any other method.
 func (p *Provider) Check(sealed, text []byte) error {
 	s, err := parseSet(sealed)
 	if err != nil {
