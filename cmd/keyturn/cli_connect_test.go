@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -179,9 +180,14 @@ func TestRefusedConnection(t *testing.T) {
 	} {
 		err := run()
 		var h hintError
-		if !errors.As(err, &h) || !strings.Contains(h.hint, "keyturn dev") || !strings.Contains(err.Error(), "cannot reach "+endpoint) {
+		if !errors.As(err, &h) || h.hint != "is the address right, and keyturn running there?" || !strings.Contains(err.Error(), "cannot reach "+endpoint) {
 			t.Errorf("%s: %v, hint %q", name, err, h.hint)
 		}
+	}
+	// Only where keyturn dev listens by itself does starting it help.
+	var h hintError
+	if err := explain(syscall.ECONNREFUSED, devEndpoint); !errors.As(err, &h) || !strings.Contains(h.hint, "keyturn dev") {
+		t.Errorf("%s: %v, hint %q", devEndpoint, err, h.hint)
 	}
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/pem"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,7 +23,9 @@ func TestHintsAboutTheConnection(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		w.Write([]byte(`{"__type":"InvalidSignatureException","message":"Credential should be scoped to a valid region."}`)) //nolint:errcheck // the client's business
 	}
-	secure, plain := httptest.NewTLSServer(http.HandlerFunc(foreign)), httptest.NewServer(http.HandlerFunc(foreign))
+	secure, plain := httptest.NewUnstartedServer(http.HandlerFunc(foreign)), httptest.NewServer(http.HandlerFunc(foreign))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it is full of handshakes that are to fail
+	secure.StartTLS()
 	defer secure.Close()
 	defer plain.Close()
 	dir := t.TempDir()
