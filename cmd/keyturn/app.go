@@ -116,6 +116,7 @@ type app struct {
 	runner   *schedule.Runner
 	believed func() time.Time // real time, but not what a clock tells that has jumped
 	checks   *serverChecks
+	place    *place // nil: in memory
 	log      *slog.Logger
 	closers  []func() error // in the order of opening
 }
@@ -268,7 +269,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ready := func() error { return errors.Join(sealed.Damage(), a.pipeline.Healthy()) }
+	ready := func() error { return errors.Join(sealed.Damage(), a.pipeline.Healthy(), a.place.check()) }
 	c.Watch.show(a.sources(c, raw, sealed, sink, guard, ready))
 	var metrics http.Handler
 	if c.Dev { // a server has a listener of its own for them
@@ -408,6 +409,7 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 		return nil, false, fmt.Errorf("opening %s: %w", path, err)
 	}
 	a.closers = append(a.closers, st.Close)
+	a.place = newPlace(st.InPlace, c.Now, c.Log)
 	return st, created, nil
 }
 
@@ -504,6 +506,9 @@ func (a *app) run(ctx context.Context, s *serving) error {
 	background.Go(func() { a.runner.Run(runCtx) })
 	background.Go(func() { a.countKeys(runCtx) })
 	background.Go(func() { a.operator.Maintain(runCtx, a.pipeline) })
+	if a.place != nil {
+		background.Go(func() { a.place.run(runCtx) })
+	}
 	background.Go(func() { a.operator.MaintainStore(runCtx, a.pipeline) })
 	if a.checks != nil {
 		background.Go(func() { a.checks.run(runCtx) })
