@@ -26,21 +26,25 @@ const dueJitter = 15 * time.Minute
 
 func newServerCommand() *cobra.Command {
 	var config, readyFile string
+	var newAuditLog bool
 	cmd := &cobra.Command{
 		Use:   "server --config FILE",
 		Short: "Run the server: TLS, a sealed store, signatures verified",
 		Long: `Run the server as a configuration file says, see docs/server.md. It listens with TLS, verifies every signature, and lets callers do
 what key policies, grants and IAM policies allow them.`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runServer(cmd, config, readyFile, false) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runServer(cmd, config, readyFile, false, newAuditLog)
+		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (YAML)")
+	cmd.Flags().BoolVar(&newAuditLog, "new-audit-log", false, "begin another audit log, because the one that belongs to the store is lost; the new log says so")
 	cmd.Flags().StringVar(&readyFile, "ready-file", "", "file to write the endpoint URL to once it is served, or waits to be unsealed")
 	return cmd
 }
 
 // runServer runs keyturn server; with proxyOnly, keyturn xks-proxy.
-func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error {
+func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly, newAuditLog bool) error {
 	if path == "" {
 		return usageError{errors.New("--config is missing")}
 	}
@@ -132,6 +136,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		Checks:      checks,
 		Quotas:      quotas,
 		Destruction: destruction,
+		NewAuditLog: newAuditLog,
 		Believed:    believed,
 		Credentials: func() (map[string]identity.Configured, error) { return creds, nil },
 		Extend:      extend,
