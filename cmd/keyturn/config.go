@@ -231,6 +231,9 @@ func within(dir, file string) bool {
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
+// errUnset: the variable of a secret is empty or not set.
+var errUnset = errors.New("the secret is empty")
+
 // read returns the secret that a reference names, without a final newline.
 func (r secretRef) read() (string, error) {
 	var s string
@@ -238,7 +241,9 @@ func (r secretRef) read() (string, error) {
 	case (r.File == "") == (r.Env == ""):
 		return "", errors.New("a secret needs either file or env")
 	case r.Env != "":
-		s = os.Getenv(r.Env)
+		if s = os.Getenv(r.Env); s == "" {
+			return "", errUnset
+		}
 	default:
 		b, err := readSecret(r.File, 64<<10)
 		if err != nil {

@@ -52,59 +52,15 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly, newAuditLo
 	if err != nil {
 		return err
 	}
-	regions, err := newRegions(c.Regions)
+	resolved, err := c.resolve(cmd.ErrOrStderr(), proxyOnly)
 	if err != nil {
-		return err
+		return fmt.Errorf("configuration %s: %w", path, refusals(err)[0]) // keyturn doctor lists them all
 	}
-	creds, err := c.credentials()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	extend, err := c.proxyHandler(regions.has, proxyOnly)
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	stores, err := c.KeyStores.resolve()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	webIdentity, err := c.WebIdentity.resolve()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	checks, err := c.checks(regions.names)
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	destruction, err := c.Destruction.resolve()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	quotas, err := c.Quotas.limiter()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	level, err := c.Log.level()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	believed, err := c.Clock.limits()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+	log, regions, certs := resolved.log, resolved.regions, resolved.certificates
 	hardenProcess(log)
 	tuneRuntime()
-	enclaves, err := attestation(c.Enclaves)
-	if err != nil {
-		return err
-	}
 	scheme := "http://"
-	var certs *certificates
-	if c.TLS != nil {
-		if certs, err = newCertificates(c.TLS, log, time.Now); err != nil {
-			return err
-		}
+	if certs != nil {
 		scheme = "https://"
 	}
 	l, err := net.Listen("tcp", c.Listen)
@@ -112,7 +68,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly, newAuditLo
 		return err
 	}
 	defer l.Close()
-	watch, err := c.watch(cmd.Context(), log, certs)
+	watch, err := c.watch(cmd.Context(), resolved)
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
@@ -129,17 +85,17 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly, newAuditLo
 		Provider: func(created bool) (seal.Provider, error) { return c.gated(cmd.Context(), gate, created) },
 		Previous: c.previous(cmd.Context(), gate), Migrate: migrateTo(path, c.DataDir, gate.Process), Management: c.ManagementAccount,
 		Security:    gate.SetSecurity,
-		KMS:         kms.Config{MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
-		Stores:      stores,
-		WebIdentity: webIdentity,
+		KMS:         kms.Config{MaxJitter: dueJitter, HasRegion: regions.has, Attestation: resolved.enclaves},
+		Stores:      resolved.stores,
+		WebIdentity: resolved.webIdentity,
 		Regions:     regions,
-		Checks:      checks,
-		Quotas:      quotas,
-		Destruction: destruction,
+		Checks:      resolved.checks,
+		Quotas:      resolved.quotas,
+		Destruction: resolved.destruction,
 		NewAuditLog: newAuditLog,
-		Believed:    believed,
-		Credentials: func() (map[string]identity.Configured, error) { return creds, nil },
-		Extend:      extend,
+		Believed:    resolved.clock,
+		Credentials: func() (map[string]identity.Configured, error) { return resolved.credentials, nil },
+		Extend:      resolved.proxy,
 		Watch:       watch,
 	}, func() error {
 		if readyFile != "" {
