@@ -10,6 +10,9 @@ var fileChecks = []Check{
 	{ID: "data-dir", Title: "The data directory belongs to one user, and nobody else can write it", Needs: Loaded, Eval: checkDataDir},
 	{ID: "data-files", Title: "Files of the server belong to it, and nobody else can read them", Needs: Loaded, Eval: checkInside},
 	{ID: "data-strangers", Title: "Nothing else is in the data directory", Needs: Loaded, Eval: func(f *Facts) []Finding {
+		if f.Config.DataDir.Err != "" {
+			return skip("the data directory cannot be looked at")
+		}
 		if len(f.Config.Unknown) == 0 {
 			return ok("only what the server keeps there")
 		}
