@@ -48,7 +48,7 @@ func (a *app) openOperator(ctx context.Context, c appConfig, sealed *seal.Store,
 		return err
 	}
 	a.operator = operator.New(operator.Config{
-		Accounts: a.accounts, Seal: sealed, Verify: a.openVerify(c, sealed, sink), RealTime: a.believed, Provider: c.Migrate, Log: c.Log,
+		Accounts: a.accounts, Seal: sealed, Verify: a.openVerify(c, sealed, sink), RealTime: c.Now, Believed: a.believed, Provider: c.Migrate, Log: c.Log,
 		Destruction: c.Destruction,
 		Owner:       record.Owner{Account: cmp.Or(management, c.management(), wire.DevAccount), Region: c.Regions.first},
 		Pipeline:    a.pipeline, Audit: sink, Keyturn: programVersion(),

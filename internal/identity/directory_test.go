@@ -222,6 +222,51 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestSessionsAfterALeak: whoever has the keyring of before a rotation can seal sessions of their own. One that says it was made after the
+// rotation is none, nor is one that lasts longer than any; what had been handed out goes on until its time.
+func TestSessionsAfterALeak(t *testing.T) {
+	h := newHouse(t)
+	raw := memstore.New()
+	sealed, err := seal.Open(t.Context(), raw, seal.Options{Provider: seal.NewKeyFile(make([]byte, 32)), Now: h.now.Add(-24 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sn, err := sealed.TakeSnapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sn.Close()
+	e, err := sn.Escrow()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaked, err := e.Keyring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.keyring = sealed.Keyring()
+	mint := func(k service.Keyring, issued time.Time, lasts time.Duration) identity.Credentials {
+		t.Helper()
+		c, err := identity.Mint(k, identity.Session{Kind: identity.RootSession, Account: account, Issued: issued, Expires: issued.Add(lasts)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	before := mint(h.keyring, h.now, 36*time.Hour)
+	if err := sealed.RotateRoot(t.Context(), h.now.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	h.now = h.now.Add(time.Hour)
+	h.sign(t, before.AccessKeyID, before.SessionToken)
+	after := mint(h.keyring, h.now, 36*time.Hour)
+	h.sign(t, after.AccessKeyID, after.SessionToken)
+	forged := mint(leaked, h.now, time.Hour)
+	h.refused(t, "sealed by what a thief has, dated after the rotation", forged.AccessKeyID, forged.SessionToken, identity.ErrUnknown)
+	forged = mint(leaked, h.now.Add(-2*time.Hour), 10*365*24*time.Hour)
+	h.refused(t, "sealed by what a thief has, dated before, for years", forged.AccessKeyID, forged.SessionToken, identity.ErrUnknown)
+}
+
 // TestSessions uses session tokens, right ones and others.
 func TestSessions(t *testing.T) {
 	h := newHouse(t)

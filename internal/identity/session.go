@@ -111,7 +111,17 @@ func openSession(keyring service.Keyring, token string) (*Session, error) {
 	if err := json.Unmarshal(text, s, json.RejectUnknownMembers(true)); err != nil {
 		return nil, errToken
 	}
+	// Whoever got hold of the keyring before it was replaced can seal what they like, but not have sealed it before that: such a session
+	// ends as soon as those that were handed out.
+	if retired := keyring.TokenRetired(sealed); s.Expires.Sub(s.Issued) > maxSession || !retired.IsZero() && s.Issued.After(retired.Add(sealSkew)) {
+		return nil, errToken
+	}
 	return s, nil
 }
+
+const (
+	maxSession = 36 * time.Hour // the longest that GetSessionToken and AssumeRole make
+	sealSkew   = time.Minute    // between the dates of the keyring and of a session that was made in the same moment
+)
 
 func digest(token string) [sha256.Size]byte { return sha256.Sum256([]byte(token)) }

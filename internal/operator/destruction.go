@@ -164,7 +164,7 @@ func (o *Operator) tend(ctx context.Context, p *service.Pipeline) error {
 	}
 	now := o.config.RealTime()
 	var rotating error // one thing that fails does not hold up the other
-	if at := d.keyringDue(o.config.Seal.Status().Created, o.config.Destruction.RotateKeyringWithin); !at.IsZero() && !now.Before(at) {
+	if at := d.keyringDue(o.config.Seal.Status().Created, o.config.Destruction.RotateKeyringWithin); !at.IsZero() && !o.sure().Before(at) {
 		_, rotating = p.DoInternal(context.WithoutCancel(ctx), o.rotated, o.config.Owner, p.Clock().Now(), 0, &struct{}{})
 	}
 	due := d.owed() && !now.Before(d.due(now, o.config.Destruction.ScrubWithin))

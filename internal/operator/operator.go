@@ -22,6 +22,9 @@ type Config struct {
 	Seal     *seal.Store
 	Verify   *verify.Runner
 	RealTime func() time.Time
+	// Believed is real time, but not what a clock tells that has jumped, nor before somebody has looked at a restored store: for what destroys.
+	// Nil: RealTime.
+	Believed func() time.Time
 	// Provider returns the seal provider that the configuration names by now, to migrate to; nil: this server has no configuration.
 	Provider func(ctx context.Context) (seal.Provider, error)
 	// Owner is the account and region that the service's own events are recorded for.
@@ -48,6 +51,9 @@ type Operator struct {
 // New returns the service.
 func New(c Config) *Operator {
 	c.Destruction = c.Destruction.orDefault()
+	if c.Believed == nil {
+		c.Believed = c.RealTime
+	}
 	o := &Operator{
 		config: c, completed: completeBackup(), aborted: abortBackup(), backups: make(chan struct{}, maxBackups),
 		scrubs: scrubs{wake: make(chan struct{}, 1)},
@@ -56,6 +62,15 @@ func New(c Config) *Operator {
 	o.rotated, o.destroyed, o.migrated = o.rotateByItself(), o.destroyVersions(), o.migratedAtStart()
 	o.verified, o.repaired, o.began = o.completeVerification(), o.repairStore(), o.beginAuditLog()
 	return o
+}
+
+// sure is a time that has come for certain: the earlier one of what the clock tells and what is believed of it.
+func (o *Operator) sure() time.Time {
+	real, believed := o.config.RealTime(), o.config.Believed()
+	if believed.Before(real) {
+		return believed
+	}
+	return real
 }
 
 // Operations returns the operations for callers.

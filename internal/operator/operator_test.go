@@ -75,3 +75,40 @@ func TestMaintain(t *testing.T) {
 		}
 	})
 }
+
+// mute is an audit log that cannot be written.
+type mute struct{ *audit.Memory }
+
+func (mute) Healthy() error { return audit.ErrNoSpace }
+
+// TestNothingUnrecorded: while the audit log cannot be written, the seal is not changed.
+func TestNothingUnrecorded(t *testing.T) {
+	sealed, err := seal.Open(t.Context(), memstore.New(), seal.Options{Provider: seal.NewKeyFile(make([]byte, 32)), Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	p, err := service.New(t.Context(), service.Config{
+		Store: sealed, Keyring: sealed.Keyring(), Clock: clock.System{}, Audit: mute{audit.NewMemory(100)}, NodeID: "n", Log: quiet,
+		Authorize: func(*service.Authorization) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(context.Background()) //nolint:errcheck // its log cannot be written
+	o := New(Config{Seal: sealed, RealTime: time.Now, Owner: record.Owner{Account: "111122223333", Region: "eu-central-1"}, Log: quiet})
+	if _, err := p.DoInternal(t.Context(), o.rotated, o.config.Owner, time.Now(), 0, &struct{}{}); err == nil || sealed.Status().Version != 1 {
+		t.Errorf("%v, and the keyring has version %d", err, sealed.Status().Version)
+	}
+}
+
+// TestSure: what destroys waits for the earlier one of the clock and what is believed of it.
+func TestSure(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct{ believed, want time.Duration }{{-time.Hour, -time.Hour}, {0, 0}, {time.Hour, 0}} {
+		o := New(Config{RealTime: func() time.Time { return now }, Believed: func() time.Time { return now.Add(c.believed) }})
+		if got := o.sure(); !got.Equal(now.Add(c.want)) {
+			t.Errorf("believed %v: %v, want %v", c.believed, got.Sub(now), c.want)
+		}
+	}
+}

@@ -154,7 +154,7 @@ func (o *Operator) Maintain(ctx context.Context, p *service.Pipeline) {
 		return err
 	}
 	o.config.Seal.Maintain(ctx, seal.Maintenance{
-		Now:    o.config.RealTime,
+		Now:    o.sure,
 		Rotate: func(context.Context) error { return do(o.rotated, &struct{}{}) },
 		Destroyed: func(versions []uint32) {
 			o.config.Log.Info("versions of the keyring destroyed", "versions", versions)

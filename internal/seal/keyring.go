@@ -166,6 +166,20 @@ func (k *Keyring) OpenToken(token []byte, purpose string) ([]byte, error) {
 	return plain, nil
 }
 
+// TokenRetired is when the version that sealed a token was replaced; zero if it is the current one, or unknown. Whoever had the keyring before
+// that can still make such tokens, so what says of itself that it was made later was not made here.
+func (k *Keyring) TokenRetired(token []byte) time.Time {
+	r := k.now.Load()
+	if len(token) < headerSize {
+		return time.Time{}
+	}
+	version := binary.BigEndian.Uint32(token[1:])
+	if version == 0 || version >= r.current() {
+		return time.Time{}
+	}
+	return r.data.Keys[version].Created // of the next one
+}
+
 // ErrToken: these bytes were not sealed as a token for this purpose, or so long ago that their key is gone.
 var ErrToken = errors.New("seal: invalid token")
 

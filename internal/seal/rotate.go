@@ -13,7 +13,8 @@ import (
 // KeyringPeriod is the cryptoperiod of a version of the keyring: the same year that keys have by default.
 const KeyringPeriod = 365 * 24 * time.Hour
 
-// maxVersions bounds what a keyring can grow to, since all of it is in one value: a thousand years' worth, or a thousand rotations on demand.
+// maxVersions bounds what a keyring can grow to, since all of it is in one value: a thousand years' worth, or a thousand rotations on demand. At
+// the bound the root key can still be replaced, without a new version.
 const maxVersions = 1000
 
 // ErrTooMany: the keyring has as many versions as it can have.
@@ -25,22 +26,25 @@ func (s *Store) RotateKeyring(ctx context.Context, now time.Time) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
 	r := s.ring.now.Load()
+	if r.current() >= maxVersions {
+		return fmt.Errorf("%w than %d", ErrTooMany, maxVersions)
+	}
 	return s.replace(ctx, r, r.meta, r.root, r.withVersion(now))
 }
 
 // RotateRoot replaces the root key, and adds a version to the keyring: who has the old root key, and a copy of the store from before,
 // opens nothing that is sealed from then on. It is one commit, whatever the store holds.
 func (s *Store) RotateRoot(ctx context.Context, now time.Time) error {
-	s.admin.Lock()
-	defer s.admin.Unlock()
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	return s.reroot(ctx, s.provider, now)
 }
 
 // Migrate is RotateRoot with the new root key sealed by another provider, or by the same kind with another key. The old one opens the
 // store no more.
 func (s *Store) Migrate(ctx context.Context, p Provider, now time.Time) error {
-	s.admin.Lock()
-	defer s.admin.Unlock()
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	if err := s.reroot(ctx, p, now); err != nil {
 		return err
 	}
@@ -48,11 +52,11 @@ func (s *Store) Migrate(ctx context.Context, p Provider, now time.Time) error {
 	return nil
 }
 
-// reroot makes a root key and seals it with p. What p sealed is unsealed once before anything depends on it.
+// reroot makes a root key and seals it with p. What p sealed is unsealed once before anything depends on it. The caller holds changing: a
+// provider may take its time, and nothing but another change of the seal waits for it.
 func (s *Store) reroot(ctx context.Context, p Provider, now time.Time) error {
-	r := s.ring.now.Load()
 	root := random(xaes.KeySize)
-	bind(p, r.meta.Deployment)
+	bind(p, s.ring.deployment)
 	sealed, err := p.Seal(ctx, root)
 	if err != nil {
 		return fmt.Errorf("sealing the root key: %w", err)
@@ -64,6 +68,9 @@ func (s *Store) reroot(ctx context.Context, p Provider, now time.Time) error {
 	if string(back) != string(root) {
 		return errors.New("seal: the provider unseals another root key than it sealed")
 	}
+	s.admin.Lock()
+	defer s.admin.Unlock()
+	r := s.ring.now.Load()
 	m := r.meta
 	m.Provider, m.Root = p.Name(), sealed
 	data := r.withVersion(now)
@@ -71,18 +78,18 @@ func (s *Store) reroot(ctx context.Context, p Provider, now time.Time) error {
 	return s.replace(ctx, r, m, root, data)
 }
 
-// withVersion is the ring's data with another version.
+// withVersion is the ring's data with another version, if it can have one more.
 func (r *ring) withVersion(now time.Time) keyringData {
 	data := r.data.clone()
+	if r.current() >= maxVersions {
+		return data
+	}
 	data.Keys = append(data.Keys, newKey(r.current()+1, now))
 	return data
 }
 
 // replace commits a ring in another's place, and then uses it. The caller holds admin.
 func (s *Store) replace(ctx context.Context, old *ring, m meta, root []byte, data keyringData) error {
-	if len(data.Keys) > maxVersions {
-		return fmt.Errorf("%w than %d", ErrTooMany, maxVersions)
-	}
 	r, err := wrap(m, root, data)
 	if err != nil {
 		return err

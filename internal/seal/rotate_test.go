@@ -207,12 +207,71 @@ func TestMaxVersions(t *testing.T) {
 	if err := s.RotateKeyring(t.Context(), testTime); !errors.Is(err, ErrTooMany) {
 		t.Errorf("version %d: %v", maxVersions+1, err)
 	}
-	if err := s.RotateRoot(t.Context(), testTime); !errors.Is(err, ErrTooMany) {
-		t.Errorf("a root key with version %d: %v", maxVersions+1, err)
+	old := s.ring.now.Load().root
+	if err := s.RotateRoot(t.Context(), testTime); err != nil { // after a leak it must be possible, however full the keyring
+		t.Errorf("a new root key: %v", err)
+	}
+	if now := s.ring.now.Load(); now.current() != maxVersions || string(now.root) == string(old) {
+		t.Errorf("version %d, or the same root key", now.current())
 	}
 	reseal(t, s)
 	check(t, s, values)
 	check(t, mustOpen(t, raw, options(1)), values)
+	sn, err := s.TakeSnapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sn.Close()
+	e, err := sn.Escrow()
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := memstore.New()
+	if err := e.Restore(t.Context(), target, NewKeyFile(testKey(7)), testTime); err != nil {
+		t.Fatal(err)
+	}
+	if v := mustOpen(t, target, options(7)).Status().Version; v != maxVersions {
+		t.Errorf("restored, the keyring has version %d", v)
+	}
+}
+
+// slow is a provider that takes its time.
+type slow struct {
+	Provider
+	entered, leave chan struct{}
+}
+
+func (s *slow) Seal(ctx context.Context, root []byte) ([]byte, error) {
+	close(s.entered)
+	<-s.leave
+	return s.Provider.Seal(ctx, root)
+}
+
+// TestSlowProvider: while a KMS somewhere takes its time to seal a new root key, values are read and written, snapshots taken, and the keyring
+// rotates.
+func TestSlowProvider(t *testing.T) {
+	raw := memstore.New()
+	s := mustOpen(t, raw, options(1))
+	p := &slow{Provider: NewKeyFile(testKey(9)), entered: make(chan struct{}), leave: make(chan struct{})}
+	done := make(chan error)
+	go func() { done <- s.Migrate(t.Context(), p, testTime.Add(time.Hour)) }()
+	<-p.entered
+	put(t, s, "k/a", "v")
+	sn, err := s.TakeSnapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sn.Close()
+	rotate(t, s, testTime.Add(time.Minute))
+	reseal(t, s)
+	close(p.leave)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	check(t, mustOpen(t, raw, options(9)), map[string]string{"k/a": "v"})
+	if v := s.Status().Version; v != 3 {
+		t.Errorf("version %d, want 3", v)
+	}
 }
 
 // TestResealLarge has values that fill a commit by themselves, among others.

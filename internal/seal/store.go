@@ -31,8 +31,9 @@ type Store struct {
 	ring    *Keyring
 	damaged atomic.Pointer[error] // the first damage met
 
-	admin    sync.Mutex // held to change the keyring; guards provider
+	changing sync.Mutex // held to change the seal, while its provider works; guards provider
 	provider Provider
+	admin    sync.Mutex // held to change the keyring; taken after changing
 	// sealing is held for reading from the moment a value is sealed until it is committed; whoever takes it for writing knows that
 	// nothing sealed by an earlier version is on its way any more.
 	sealing sync.RWMutex

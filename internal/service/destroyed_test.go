@@ -3,7 +3,9 @@ package service_test
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,9 +23,17 @@ func TestDestroyedNote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var batch store.Batch
+	var batch store.Batch // of the last operation: the one that puts its audit record into the outbox, which is emptied by others
 	var at time.Time
-	s := &faults{Store: sealed, after: func(b store.Batch) error { batch = b; return nil }}
+	var mu sync.Mutex
+	s := &faults{Store: sealed, after: func(b store.Batch) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if slices.ContainsFunc(b.Writes, func(w store.Write) bool { return strings.HasPrefix(w.Key, "o/") && !w.Delete }) {
+			batch = b
+		}
+		return nil
+	}}
 	p, err := service.New(t.Context(), service.Config{
 		Store: s, Keyring: sealed.Keyring(), Clock: fixedClock{}, Audit: audit.NewMemory(1000), NodeID: "n", Log: slog.New(slog.DiscardHandler),
 		Authorize: func(*service.Authorization) error { return nil }, RealTime: func() time.Time { return at },
@@ -103,11 +113,16 @@ func TestDestroyedNote(t *testing.T) {
 				return &struct{}{}, nil
 			},
 		}.Op("kms")
+		mu.Lock()
 		batch = store.Batch{}
+		mu.Unlock()
 		if _, err := p.DoInternal(t.Context(), op, owner, now, 0, &struct{}{}); err != nil {
 			t.Fatalf("%s: %v", step.what, err)
 		}
 		noted := false
+		mu.Lock()
+		batch := batch
+		mu.Unlock()
 		for _, w := range batch.Writes {
 			if w.Key != record.DestroyedStoreKey {
 				continue

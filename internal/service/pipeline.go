@@ -24,9 +24,11 @@ import (
 type Keyring interface {
 	keys.MACKeys
 	CurrentMAC() *keys.MACKey
-	// SealToken seals what a caller is to keep and bring back; OpenToken opens it, for the same purpose only.
+	// SealToken seals what a caller is to keep and bring back; OpenToken opens it, for the same purpose only. TokenRetired is since when
+	// nothing is sealed any more by what sealed the token; zero if things still are.
 	SealToken(plaintext []byte, purpose string) ([]byte, error)
 	OpenToken(token []byte, purpose string) ([]byte, error)
+	TokenRetired(token []byte) time.Time
 }
 
 // Config is what a Pipeline is made of.
@@ -338,6 +340,10 @@ func run[Q, R any](ctx context.Context, p *Pipeline, op *Op, d *Def[Q, R], call 
 		}
 		if e := count(tx, found); e != nil {
 			return nil, e
+		}
+		if err == nil && tx.fresh {
+			// A plan may change what is no record, such as the seal: not while nothing of it could be recorded.
+			err = p.sink.Healthy()
 		}
 		var resp *R
 		if err == nil {

@@ -55,6 +55,7 @@ const (
 	RecordReturned   Kind = "record-returned"
 	RecordUnlogged   Kind = "record-not-in-log"
 	RecordWithout    Kind = "record-without-event"
+	RestoreUnknown   Kind = "restoration-unknown"
 	ChangeMissing    Kind = "change-missing"
 	EventTwice       Kind = "event-twice"
 	LogGap           Kind = "log-gap"
@@ -120,6 +121,7 @@ var Kinds = map[Kind]Meaning{
 	RecordReturned: {Critical, "A record is there again after the change that removed it", tampered, false},
 	RecordUnlogged: {Critical, "A record was made by a change that the log does not have", tampered, false},
 	RecordWithout:  {Critical, "A record does not say which change made it, as all of its kind do", tampered, false},
+	RestoreUnknown: {Critical, "The log tells of a restoration from a backup that the store knows nothing of", tampered, false},
 	ChangeMissing:  {Critical, "The log lacks a change between two of a record", logCopy, false},
 	EventTwice:     {High, "The log has an event twice", logCopy, false},
 	LogGap:         {Critical, "Lines of the log are missing, or come twice", logCopy, false},

@@ -44,9 +44,28 @@ const restoredLine = `{"eventTime":"2026-03-05T00:00:00Z","eventSource":"keyturn
 func TestCoverage(t *testing.T) {
 	w := newWorld(t)
 	l := w.lines()
-	all := w.verify(l).History.Vouched
-	restored := append(lines{}, l...)
-	restored = append(restored, audit.Line{Seq: uint64(len(l)) + 1, JSON: []byte(restoredLine)})
+	all := w.verify(l).History.Vouched + 1
+	// A line that says so is not enough for a store to have been restored: the store has to say it, too.
+	forged := append(append(lines{}, l...), audit.Line{Seq: uint64(len(l)) + 1, JSON: []byte(restoredLine)})
+	if got := kindsOf(w.verify(forged)); got != string(verify.RestoreUnknown) {
+		t.Errorf("a restoration that the store knows nothing of: found %q", got)
+	}
+	back := firstKey(w)
+	kept, err := w.raw.Get(t.Context(), back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.writeRaw(store.Write{Key: back, Value: w.raw.had[back][0]})
+	if got, want := kindsOf(w.verify(forged)), string(verify.RecordOld)+" "+string(verify.RestoreUnknown); got != want {
+		t.Errorf("with a record put back: found %q, want %q", got, want)
+	}
+	w.writeRaw(store.Write{Key: back, Value: kept[0].Value})
+	by := &record.Restored{ID: "r", At: start, BackupTime: start}
+	*by.Provenance() = record.Provenance{Version: 1, Event: "restored"}
+	w.change(nil, by)
+	old := l
+	l = append(append(lines{}, l...), audit.Line{Seq: uint64(len(l)) + 1, JSON: []byte(`{"eventTime":"2026-03-05T00:00:00Z","eventSource":"keyturn","eventName":"Other","eventID":"restored","keyturnWrites":[{"record":"d/restored","version":1}]}`)})
+	restored := append(append(lines{}, old...), audit.Line{Seq: uint64(len(old)) + 1, JSON: []byte(restoredLine)})
 	other := numbered(lines{{JSON: []byte(restoredLine)}})
 	for _, c := range []struct {
 		name                          string

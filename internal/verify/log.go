@@ -135,7 +135,25 @@ func (v *verifier) readLog(ctx context.Context) error {
 	if h.Lines == 0 && len(v.outbox) == 0 && v.report.Records > 0 && v.mentioned() {
 		v.find(LogMissing, "audit log", "")
 	}
-	return v.takePending()
+	if err := v.takePending(); err != nil {
+		return err
+	}
+	v.checkRestored()
+	return nil
+}
+
+// checkRestored believes the log's last restoration only if the store, which nobody can write without its seal, says the same: otherwise one line
+// at the end of a log would do to hide that an older store was put in place.
+func (v *verifier) checkRestored() {
+	n := len(v.markers)
+	if n == 0 || v.Sealed || v.restorers[n-1] == v.restoredBy {
+		return
+	}
+	v.find(RestoreUnknown, "line "+line(v.markers[n-1]), "")
+	for n > 0 && v.restorers[n-1] != v.restoredBy {
+		n--
+	}
+	v.markers, v.restorers = v.markers[:n], v.restorers[:n]
 }
 
 // takePending takes in what is still on its way to the log.
@@ -168,7 +186,7 @@ func (v *verifier) restored(c audit.Change, order uint64) {
 	if c.Source != "keyturn" || c.Name != RestoreEvent {
 		return
 	}
-	v.markers = append(v.markers, order)
+	v.markers, v.restorers = append(v.markers, order), append(v.restorers, v.hash.short(c.EventID))
 	if h := v.report.History; len(h.Restored) < 100 {
 		h.Restored = append(h.Restored, c.Time)
 	}

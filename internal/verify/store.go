@@ -146,6 +146,9 @@ func (v *verifier) take(e store.Entry) (record.Record, error) {
 		return nil, v.note(e.Key, nil)
 	}
 	v.derive(r, v.indexes.add)
+	if e.Key == record.RestoredStoreKey {
+		v.restoredBy = v.hash.short(r.Provenance().Event)
+	}
 	return r, v.note(e.Key, r.Provenance())
 }
 

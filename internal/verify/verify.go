@@ -142,18 +142,20 @@ type verifier struct {
 	// unreadable: a record could not be read, so indexes and counters of it are not known.
 	unreadable bool
 	// pages: pages could not be read, so what is not there is not known either.
-	pages     bool
-	asked     []question
-	askedKeys int
-	regions   map[string][]string // account to the regions that it has keys or tombstones in
-	outbox    map[[16]byte]*pending
-	mentions  *sorter
-	events    *sorter
-	suspects  map[[16]byte][]suspect
-	kept      int // suspects
-	markers   []uint64
-	read      int64 // bytes
-	phase     Phase
+	pages      bool
+	asked      []question
+	askedKeys  int
+	regions    map[string][]string // account to the regions that it has keys or tombstones in
+	outbox     map[[16]byte]*pending
+	mentions   *sorter
+	events     *sorter
+	suspects   map[[16]byte][]suspect
+	kept       int        // suspects
+	markers    []uint64   // where the log tells of restorations
+	restorers  [][16]byte // their events
+	restoredBy [16]byte   // the event that the store says it was restored by, zero for none
+	read       int64      // bytes
+	phase      Phase
 }
 
 // Run verifies. An error means that it could not: what is wrong with the store is in the report.

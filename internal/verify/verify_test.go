@@ -263,6 +263,9 @@ var faults = []fault{
 	{"no event in a line", func(w *world, l lines) lines {
 		return append(l, audit.Line{Seq: l[len(l)-1].Seq + 1, JSON: []byte(`{"a":1}`)})
 	}, []verify.Kind{verify.LogLine}, at("line ")},
+	{"a restoration of nobody's", func(_ *world, l lines) lines {
+		return append(l, audit.Line{Seq: l[len(l)-1].Seq + 1, JSON: []byte(restoredLine)})
+	}, []verify.Kind{verify.RestoreUnknown}, at("line ")},
 	{"no log", func(*world, lines) lines { return lines{} }, []verify.Kind{verify.LogMissing}, at("")},
 }
 
