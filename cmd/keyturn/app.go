@@ -92,6 +92,8 @@ type appConfig struct {
 	// Init opens a store that has no access keys yet.
 	Init  bool
 	Guard func(r *http.Request) (int, string)
+	// NewAuditLog begins another audit log where the store's own is lost.
+	NewAuditLog bool
 	// Extend returns the handler in the API's place, which may pass requests on to it. Nil: the API's.
 	Extend func(*appParts) (http.Handler, error)
 	// Prepare runs before anything is served or due.
@@ -118,6 +120,7 @@ type app struct {
 	runner   *schedule.Runner
 	believed func() time.Time // real time, but not what a clock tells that has jumped
 	checks   *serverChecks
+	place    *place // nil: in memory
 	log      *slog.Logger
 	previous bool           // appConfig.Previous seals the store, and it was not migrated
 	closers  []func() error // in the order of opening
@@ -153,6 +156,9 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 			return nil, err
 		}
 	}
+	if err := c.auditLogThere(ctx, raw); err != nil {
+		return nil, err
+	}
 	var configured map[string]identity.Configured
 	if c.Credentials != nil {
 		if configured, err = c.Credentials(); err != nil {
@@ -172,10 +178,11 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	}
 	a.sealed = sealed
 	node := nodeOf(sealed.Keyring().Deployment())
-	sink, err := a.openAudit(c, node)
+	sink, err := a.openAudit(ctx, c, node)
 	if err != nil {
 		return nil, err
 	}
+	first := sink.NextSeq()
 	var clk clock.Clock
 	var shifted *clock.Shifted
 	var guard *clock.Guard
@@ -256,6 +263,11 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err := a.openOperator(ctx, c, sealed, sink, migrated); err != nil {
 		return nil, err
 	}
+	if c.NewAuditLog {
+		if err := a.operator.NewAuditLog(ctx, a.pipeline, first); err != nil {
+			return nil, err
+		}
+	}
 	onChecks := inside.Config{Regions: c.Regions.names}
 	if c.Checks != nil {
 		if err := c.Checks.open(c, a.pipeline, k.Operations()); err != nil {
@@ -267,7 +279,7 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ready := func() error { return errors.Join(sealed.Damage(), a.pipeline.Healthy()) }
+	ready := func() error { return errors.Join(sealed.Damage(), a.pipeline.Healthy(), a.place.check()) }
 	c.Watch.show(a.sources(c, raw, sealed, sink, guard, ready))
 	var metrics http.Handler
 	if c.Dev { // a server has a listener of its own for them
@@ -422,6 +434,7 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 		return nil, false, fmt.Errorf("opening %s: %w", path, err)
 	}
 	a.closers = append(a.closers, st.Close)
+	a.place = newPlace(st.InPlace, c.Now, c.Log)
 	return st, created, nil
 }
 
@@ -436,30 +449,6 @@ func lockDataDir(dir string) (unlock func() error, err error) {
 		return nil, fmt.Errorf("%w: data directory %s", store.ErrLocked, dir)
 	}
 	return lock.Close, nil
-}
-
-// noAuditLog refuses to begin anew where there was a store: everything encrypted under it would look lost for good.
-func noAuditLog(dataDir string) error {
-	segments, err := filepath.Glob(filepath.Join(dataDir, auditDir, "audit-*.jsonl"))
-	if err != nil {
-		return err
-	}
-	if len(segments) > 0 {
-		return fmt.Errorf("%w: %s has an audit log but its store, %s, is missing or empty", store.ErrDamaged, dataDir, storeFile)
-	}
-	return nil
-}
-
-func (a *app) openAudit(c appConfig, node string) (audit.Sink, error) {
-	if c.DataDir == "" {
-		return audit.NewMemory(memoryAuditLines), nil
-	}
-	log, err := audit.Open(filepath.Join(c.DataDir, auditDir), audit.Options{NodeID: node, Now: c.Now, Logger: c.Log})
-	if err != nil {
-		return nil, fmt.Errorf("opening the audit log: %w", err)
-	}
-	a.closers = append(a.closers, log.Close)
-	return log, nil
 }
 
 // openSecurity opens the security log, which there is before the store is unsealed.
@@ -518,6 +507,9 @@ func (a *app) run(ctx context.Context, s *serving) error {
 	background.Go(func() { a.runner.Run(runCtx) })
 	background.Go(func() { a.countKeys(runCtx) })
 	background.Go(func() { a.operator.Maintain(runCtx, a.pipeline) })
+	if a.place != nil {
+		background.Go(func() { a.place.run(runCtx) })
+	}
 	background.Go(func() { a.operator.MaintainStore(runCtx, a.pipeline) })
 	if a.checks != nil {
 		background.Go(func() { a.checks.run(runCtx) })

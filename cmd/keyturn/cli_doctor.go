@@ -17,6 +17,7 @@ import (
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/doctor"
 	"github.com/keyturn/keyturn/internal/doctor/probe"
+	"github.com/keyturn/keyturn/internal/seal"
 )
 
 type doctorFlags struct {
@@ -158,13 +159,16 @@ func inspectConfig(path string, in *probe.Input) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return withHint(err, "name the configuration of the server with --config")
+	case errors.Is(err, fs.ErrPermission):
+		return withHint(err, "run it as the user that the server runs as")
 	case err != nil:
 		noteProblem(facts, err)
 		return nil
 	}
 	facts.Loaded, facts.Listen, facts.PlainHTTP = true, c.Listen, c.PlainHTTP
 	facts.Tokens = c.KeyStores != nil && len(c.KeyStores.Clusters) > 0
-	for _, err := range c.trySections() {
+	_, err = c.resolve(io.Discard, false)
+	for _, err := range refusals(err) {
 		noteProblem(facts, err)
 	}
 	named := c.variables()
@@ -182,47 +186,21 @@ func inspectConfig(path string, in *probe.Input) error {
 		in.TLSCert, in.TLSKey = c.TLS.Certificate, c.TLS.Key
 	}
 	in.Secrets, in.Policies = c.secretFiles(), c.policyFiles()
-	in.Layout = probe.Layout{Lock: lockFile, Store: storeFile, Audit: auditDir, Others: []string{securityFile, securityFile + ".1", checkDir}}
+	in.Layout = probe.Layout{Lock: lockFile, Store: storeFile, Audit: auditDir, Others: []string{securityFile, securityFile + ".1", checkDir, censusFile}, Restoring: restoringDir, Reserved: seal.Reserved}
+	in.Unseal = c.tryUnseal
 	return nil
 }
 
+// noteProblem notes what the server would refuse. What its environment and its credentials are to bring has checks of its own.
 func noteProblem(facts *doctor.ConfigFacts, err error) {
+	if file := (*fs.PathError)(nil); errors.Is(err, errUnset) || errors.Is(err, fs.ErrNotExist) && errors.As(err, &file) && probe.IsCredential(file.Path) {
+		return
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		facts.Unread = append(facts.Unread, err.Error())
 	} else {
 		facts.Problems = append(facts.Problems, err.Error())
 	}
-}
-
-// trySections reads every section as the server does, and returns what it would refuse.
-func (c *serverConfig) trySections() (errs []error) {
-	regions, err := newRegions(c.Regions)
-	if err != nil {
-		return []error{err}
-	}
-	for _, try := range []func() error{
-		func() error { _, err := c.credentials(); return unlessUnset(err, c.variables()) },
-		func() error { _, err := c.proxyHandler(regions.has, false); return unlessUnset(err, c.variables()) },
-		func() error { _, err := c.KeyStores.resolve(); return err },
-		func() error { _, err := c.WebIdentity.resolve(); return err },
-		func() error { _, err := c.checks(regions.names); return err },
-		func() error { _, err := c.Quotas.limiter(); return err },
-		func() error { _, err := c.Clock.limits(); return err },
-		func() error { _, err := attestation(c.Enclaves); return err },
-	} {
-		if err := try(); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errs
-}
-
-// unlessUnset leaves out what fails for want of a variable that is the server's: a check of its own says so.
-func unlessUnset(err error, names []string) error {
-	if err != nil && slices.ContainsFunc(names, func(name string) bool { return os.Getenv(name) == "" }) {
-		return nil
-	}
-	return err
 }
 
 // secretRefs are all references to secrets.
@@ -232,13 +210,19 @@ func (c *serverConfig) secretRefs() (refs []secretRef) {
 			refs = append(refs, *p.KMS.SecretAccessKey)
 		}
 		if p != nil && p.Passphrase != nil {
-			refs = append(refs, secretRef{File: p.Passphrase.File, Env: p.Passphrase.Env})
+			refs = append(refs, secretRef{File: p.Passphrase.File, Env: p.Passphrase.Env}) // neither: somebody types it
 		}
 	}
 	for _, a := range c.Accounts {
 		for _, k := range a.AccessKeys {
 			refs = append(refs, k.Secret)
 		}
+	}
+	if c.Metrics != nil && c.Metrics.Token != nil {
+		refs = append(refs, *c.Metrics.Token)
+	}
+	if c.Tracing != nil && c.Tracing.Token != nil {
+		refs = append(refs, *c.Tracing.Token)
 	}
 	if c.XKSProxy != nil {
 		for _, k := range c.XKSProxy.Credentials {

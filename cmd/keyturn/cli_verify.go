@@ -106,14 +106,11 @@ func plural(n int64, what string) string {
 // printVerification writes a report for people: what was looked at, then what was found.
 func printVerification(w io.Writer, r *verify.Report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "store      revision %d: %d entries, %d records, %s\n", r.Revision, r.Entries, r.Records, plural(r.Keys, "key"))
-	switch {
-	case r.Sealed:
-		b.WriteString("           there is no seal: values were not opened, indexes, counters and versions not compared\n")
-	case !r.Indexes:
-		b.WriteString("           indexes and counters were not compared, since records cannot be read\n")
+	if r.Unopened {
+		b.WriteString("store      it is so damaged that it does not open: neither what is in it nor the audit log was looked at\n")
+	} else {
+		printCounts(&b, r)
 	}
-	printHistory(&b, r)
 	if r.Total() == 0 {
 		b.WriteString("\nNothing is wrong.\n")
 		_, err := io.WriteString(w, b.String())
@@ -134,6 +131,18 @@ func printVerification(w io.Writer, r *verify.Report) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printCounts writes what was looked at.
+func printCounts(b *strings.Builder, r *verify.Report) {
+	fmt.Fprintf(b, "store      revision %d: %d entries, %d records, %s\n", r.Revision, r.Entries, r.Records, plural(r.Keys, "key"))
+	switch {
+	case r.Sealed:
+		b.WriteString("           there is no seal: values were not opened, indexes, counters and versions not compared\n")
+	case !r.Indexes:
+		b.WriteString("           indexes and counters were not compared, since records cannot be read\n")
+	}
+	printHistory(b, r)
 }
 
 // printHistory writes how the store compares with the audit log.

@@ -64,25 +64,25 @@ func (f *verifyFlags) runOffline(cmd *cobra.Command) (report *verify.Report, err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	raw, err := boltstore.Open(path, boltstore.Options{ReadOnly: true})
+	if errors.Is(err, store.ErrDamaged) {
+		return verify.Refused(err), nil
+	}
 	if err != nil {
 		return nil, inUse(fmt.Errorf("opening %s: %w", path, err), "keyturn verify")
 	}
 	defer func() { err = errors.Join(err, raw.Close()) }()
-	c := verify.Config{Log: verifyLog(d.dir), Scratch: f.scratch}
 	if d.provider == nil {
-		snapshot, err := raw.Snapshot(cmd.Context())
-		if err != nil {
-			return nil, err
-		}
-		defer snapshot.Close()
-		c.Snapshot, c.Sealed = verify.Raw(snapshot), true
-		return verifying(cmd.Context(), cmd.ErrOrStderr(), c, d.dir)
+		return f.verifySealed(cmd, d, raw)
 	}
 	hardenProcess(slog.New(slog.DiscardHandler))
 	sealed, err := d.unseal(cmd.Context(), raw, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
+	if seal.IsDamage(err) { // the rest can be looked at without the seal
+		return f.verifyDamaged(cmd, d, raw, err)
+	}
 	if err != nil {
 		return nil, err
 	}
+	c := verify.Config{Log: verifyLog(d.dir), Scratch: f.scratch}
 	snapshot, err := sealed.TakeSnapshot(cmd.Context())
 	if err != nil {
 		return nil, err
@@ -90,6 +90,34 @@ func (f *verifyFlags) runOffline(cmd *cobra.Command) (report *verify.Report, err
 	defer snapshot.Close()
 	c.Snapshot = snapshot
 	return verifying(cmd.Context(), cmd.ErrOrStderr(), c, d.dir)
+}
+
+// verifySealed looks at what needs no keys.
+func (f *verifyFlags) verifySealed(cmd *cobra.Command, d *offlineDir, raw store.Store) (*verify.Report, error) {
+	snapshot, err := raw.Snapshot(cmd.Context())
+	if errors.Is(err, store.ErrDamaged) {
+		return verify.Refused(err), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer snapshot.Close()
+	c := verify.Config{Log: verifyLog(d.dir), Scratch: f.scratch, Snapshot: verify.Raw(snapshot), Sealed: true}
+	return verifying(cmd.Context(), cmd.ErrOrStderr(), c, d.dir)
+}
+
+// verifyDamaged is verifySealed for a store whose seal cannot be read, which is a finding of its own.
+func (f *verifyFlags) verifyDamaged(cmd *cobra.Command, d *offlineDir, raw store.Store, damage error) (*verify.Report, error) {
+	report, err := f.verifySealed(cmd, d, raw)
+	if err != nil || report.Unopened {
+		return report, err
+	}
+	kind := verify.ReservedMalformed
+	if errors.Is(damage, store.ErrDamaged) {
+		kind = verify.StoreUnreadable
+	}
+	report.Add(kind, seal.Reserved, damage.Error())
+	return report, nil
 }
 
 // lock takes the data directory's lock. Where there is none, no server has ever run, and none is made.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,5 +190,46 @@ func TestVerifyUsage(t *testing.T) {
 	}
 	if _, _, err := printed(t, "verify", "--data-dir", t.TempDir()); err == nil || hintFor(err) == "" || errors.As(err, new(findingsError)) {
 		t.Errorf("an empty directory: %v", err)
+	}
+}
+
+// TestVerifyDamagedPages damages each page of a store in turn. Damage that is met is a finding, wherever it is: in what opens the store, in what
+// opens its seal, or later. What cannot be read is not said to be removed.
+func TestVerifyDamagedPages(t *testing.T) {
+	dir, _ := verifiedDir(t)
+	path := filepath.Join(dir, storeFile)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := os.Getpagesize()
+	unopened, sealed := 0, 0
+	for page := 0; page < len(whole)/size; page++ {
+		at := whole[page*size : (page+1)*size]
+		if page < 2 || len(bytes.Trim(at, "\x00")) == 0 { // the meta pages, of which one is enough
+			continue
+		}
+		if err := os.WriteFile(path, slices.Concat(whole[:page*size], bytes.Repeat([]byte{0xff}, size), whole[(page+1)*size:]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, _, err := printed(t, "verify", "--data-dir", dir, "--output", "json")
+		if err == nil {
+			continue // the page is not in use
+		}
+		var r verify.Report
+		if bad := json.Unmarshal([]byte(out), &r); bad != nil || !errors.As(err, new(findingsError)) || r.Counts[verify.StoreUnreadable] == 0 {
+			t.Errorf("page %d: %v, %v\n%s", page, err, bad, out)
+		}
+		if n := r.Counts[verify.RecordRemoved]; n > 0 {
+			t.Errorf("page %d: %d records are said to be removed", page, n)
+		}
+		if r.Unopened {
+			unopened++
+		} else if r.Sealed {
+			sealed++
+		}
+	}
+	if unopened == 0 || sealed == 0 {
+		t.Errorf("%d pages kept the store from opening, %d its seal", unopened, sealed)
 	}
 }

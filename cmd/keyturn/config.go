@@ -231,6 +231,9 @@ func within(dir, file string) bool {
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
+// errUnset: the variable of a secret is empty or not set.
+var errUnset = errors.New("the secret is empty")
+
 // read returns the secret that a reference names, without a final newline.
 func (r secretRef) read() (string, error) {
 	var s string
@@ -239,7 +242,7 @@ func (r secretRef) read() (string, error) {
 		return "", errors.New("a secret needs either file or env")
 	case r.Env != "":
 		if s = os.Getenv(r.Env); s == "" {
-			return "", fmt.Errorf("the secret is empty: the environment variable %s is not set", printable(r.Env))
+			return "", fmt.Errorf("%w: the environment variable %s is not set", errUnset, printable(r.Env))
 		}
 	default:
 		b, err := readSecret(r.File, 64<<10)

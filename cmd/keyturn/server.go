@@ -28,21 +28,25 @@ const dueJitter = 15 * time.Minute
 
 func newServerCommand() *cobra.Command {
 	var config, readyFile string
+	var newAuditLog bool
 	cmd := &cobra.Command{
 		Use:   "server --config FILE",
 		Short: "Run the server: TLS, a sealed store, signatures verified",
 		Long: `Run the server as a configuration file says, see docs/server.md. It listens with TLS, verifies every signature, and lets callers do
 what key policies, grants and IAM policies allow them.`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runServer(cmd, config, readyFile, false) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runServer(cmd, config, readyFile, false, newAuditLog)
+		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (YAML)")
+	cmd.Flags().BoolVar(&newAuditLog, "new-audit-log", false, "begin another audit log, because the one that belongs to the store is lost; the new log says so")
 	cmd.Flags().StringVar(&readyFile, "ready-file", "", "file to write the endpoint URL to once it is served, or waits to be unsealed")
 	return cmd
 }
 
 // runServer runs keyturn server; with proxyOnly, keyturn xks-proxy.
-func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error {
+func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly, newAuditLog bool) error {
 	if path == "" {
 		return usageError{errors.New("--config is missing")}
 	}
@@ -50,59 +54,15 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 	if err != nil {
 		return err
 	}
-	regions, err := newRegions(c.Regions)
+	resolved, err := c.resolve(cmd.ErrOrStderr(), proxyOnly)
 	if err != nil {
-		return err
+		return fmt.Errorf("configuration %s: %w", path, refusals(err)[0]) // keyturn doctor lists them all
 	}
-	creds, err := c.credentials()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	extend, err := c.proxyHandler(regions.has, proxyOnly)
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	stores, err := c.KeyStores.resolve()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	webIdentity, err := c.WebIdentity.resolve()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	checks, err := c.checks(regions.names)
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	destruction, err := c.Destruction.resolve()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	quotas, err := c.Quotas.limiter()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	level, err := c.Log.level()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	believed, err := c.Clock.limits()
-	if err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
-	}
-	log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+	log, regions, certs := resolved.log, resolved.regions, resolved.certificates
 	hardenProcess(log)
 	tuneRuntime()
-	enclaves, err := attestation(c.Enclaves)
-	if err != nil {
-		return err
-	}
 	scheme := "http://"
-	var certs *certificates
-	if c.TLS != nil {
-		if certs, err = newCertificates(c.TLS, log, time.Now); err != nil {
-			return err
-		}
+	if certs != nil {
 		scheme = "https://"
 	}
 	l, err := net.Listen("tcp", c.Listen)
@@ -110,7 +70,7 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		return listenError(err)
 	}
 	defer l.Close()
-	watch, err := c.watch(cmd.Context(), log, certs)
+	watch, err := c.watch(cmd.Context(), resolved)
 	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
@@ -127,16 +87,17 @@ func runServer(cmd *cobra.Command, path, readyFile string, proxyOnly bool) error
 		Provider: func(created bool) (seal.Provider, error) { return c.gated(cmd.Context(), gate, created) },
 		Previous: c.previous(cmd.Context(), gate), Migrate: migrateTo(path, c.DataDir, gate.Process), Management: c.ManagementAccount,
 		Security:    gate.SetSecurity,
-		KMS:         kms.Config{MaxJitter: dueJitter, HasRegion: regions.has, Attestation: enclaves},
-		Stores:      stores,
-		WebIdentity: webIdentity,
+		KMS:         kms.Config{MaxJitter: dueJitter, HasRegion: regions.has, Attestation: resolved.enclaves},
+		Stores:      resolved.stores,
+		WebIdentity: resolved.webIdentity,
 		Regions:     regions,
-		Checks:      checks,
-		Quotas:      quotas,
-		Destruction: destruction,
-		Believed:    believed,
-		Credentials: func() (map[string]identity.Configured, error) { return creds, nil },
-		Extend:      extend,
+		Checks:      resolved.checks,
+		Quotas:      resolved.quotas,
+		Destruction: resolved.destruction,
+		NewAuditLog: newAuditLog,
+		Believed:    resolved.clock,
+		Credentials: func() (map[string]identity.Configured, error) { return resolved.credentials, nil },
+		Extend:      resolved.proxy,
 		Watch:       watch,
 	}, func() error {
 		watch.announce()

@@ -61,8 +61,9 @@ func (startingError) NotReady() wire.Unready {
 
 var errStarting error = startingError{}
 
-// watch returns what the configuration asks for, its listeners open. log is the server's.
-func (c *serverConfig) watch(ctx context.Context, log *slog.Logger, certs *certificates) (_ *watch, err error) {
+// watch returns what the configuration asks for, its listeners open.
+func (c *serverConfig) watch(ctx context.Context, s *sections) (_ *watch, err error) {
+	log, certs := s.log, s.certificates
 	w := newWatch(log)
 	defer func() {
 		if err != nil {
@@ -76,16 +77,12 @@ func (c *serverConfig) watch(ctx context.Context, log *slog.Logger, certs *certi
 		w.certificate = certs.end
 	}
 	if c.Tracing != nil {
-		if err := w.trace(ctx, c.Tracing); err != nil {
+		if err := w.trace(ctx, c.Tracing, s.collector); err != nil {
 			return nil, fmt.Errorf("tracing: %w", err)
 		}
 	}
 	if c.Metrics != nil {
-		token, err := bearerToken(c.Metrics.Token)
-		if err != nil {
-			return nil, fmt.Errorf("metrics.%w", err)
-		}
-		srv := telemetry.MetricsServer(http.HandlerFunc(w.serveMetrics), token, log)
+		srv := telemetry.MetricsServer(http.HandlerFunc(w.serveMetrics), s.metricsToken, log)
 		if !isLoopback(c.Metrics.Listen) {
 			srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.get}
 		}
@@ -101,20 +98,8 @@ func (c *serverConfig) watch(ctx context.Context, log *slog.Logger, certs *certi
 	return w, nil
 }
 
-func (w *watch) trace(ctx context.Context, c *tracingConfig) error {
-	token, err := bearerToken(c.Token)
-	if err != nil {
-		return err
-	}
-	to, err := c.url()
-	if err != nil {
-		return err
-	}
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	w.exporter = telemetry.NewExporter(to, token, client, w.log)
+func (w *watch) trace(ctx context.Context, c *tracingConfig, to *collector) (err error) {
+	w.exporter = telemetry.NewExporter(to.url, to.token, to.client, w.log)
 	w.observer.Tracer, err = telemetry.NewTracer(ctx, telemetry.TracerConfig{
 		Export: w.exporter, Ratio: c.SampleRatio, Accept: c.AcceptTraceparent, Version: versionText(),
 	})

@@ -77,6 +77,9 @@ func (c *serverConfig) checkWatch() error {
 		return withHint(fmt.Errorf("debug.listen %q is not a loopback address with a port", d.Listen),
 			"profiles tell what the server does, so they are served on this machine only: listen on 127.0.0.1:6060, and come by ssh -L 6060:127.0.0.1:6060")
 	}
+	if err := c.checkListeners(); err != nil {
+		return err
+	}
 	if _, err := c.Log.level(); err != nil {
 		return err
 	}
@@ -89,6 +92,39 @@ func (c *serverConfig) checkWatch() error {
 		}
 	}
 	return nil
+}
+
+// checkListeners refuses two listeners on one address.
+func (c *serverConfig) checkListeners() error {
+	names, addresses := []string{"listen"}, []string{c.Listen}
+	if c.Metrics != nil {
+		names, addresses = append(names, "metrics.listen"), append(addresses, c.Metrics.Listen)
+	}
+	if c.Debug != nil {
+		names, addresses = append(names, "debug.listen"), append(addresses, c.Debug.Listen)
+	}
+	for i := range names {
+		for j := range i {
+			if collide(addresses[i], addresses[j]) {
+				return withHint(fmt.Errorf("%s %s and %s %s are one address", names[i], addresses[i], names[j], addresses[j]), "give "+names[i]+" a port of its own")
+			}
+		}
+	}
+	return nil
+}
+
+// collide tells whether two addresses cannot be listened on at once, without looking up names.
+func collide(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	everywhere := func(host string) bool {
+		ip, err := netip.ParseAddr(host)
+		return host == "" || err == nil && ip.IsUnspecified()
+	}
+	return strings.EqualFold(hostA, hostB) || everywhere(hostA) || everywhere(hostB)
 }
 
 func hostPort(s string) bool {
@@ -157,7 +193,26 @@ func (c *tracingConfig) client() (*http.Client, error) {
 	return egress.New(cfg)
 }
 
-// token returns a bearer token; "" for a nil reference.
+// collector is where spans go.
+type collector struct {
+	url, token string
+	client     *http.Client
+}
+
+// resolve reads what the section names.
+func (c *tracingConfig) resolve() (to *collector, err error) {
+	to = new(collector)
+	if to.token, err = bearerToken(c.Token); err != nil {
+		return nil, err
+	}
+	if to.url, err = c.url(); err != nil {
+		return nil, err
+	}
+	to.client, err = c.client()
+	return to, err
+}
+
+// bearerToken returns a bearer token; "" for a nil reference.
 func bearerToken(r *secretRef) (string, error) {
 	if r == nil {
 		return "", nil

@@ -38,7 +38,7 @@ as external keys. The configuration file is that of 'keyturn server', with the s
 This command serves nothing else. 'keyturn server' with the same file serves both APIs.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runServer(cmd, config, readyFile, true)
+			return runServer(cmd, config, readyFile, true, false)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (YAML)")

@@ -21,6 +21,7 @@ type Options struct {
 	SegmentBytes int64            // size at which a new segment is begun; 64 MiB
 	SyncInterval time.Duration    // how long Append may go without fsync; 1 s
 	ReserveBytes int64            // space kept for records of committed changes; 4 MiB, negative for none
+	First        uint64           // number of the first line, if the directory has no segment; 1
 	Now          func() time.Time // real time, for retries when the disk is full; time.Now
 	Logger       *slog.Logger     // repairs and failures; discarded if nil
 
@@ -32,6 +33,7 @@ type Options struct {
 func (o *Options) setDefaults() {
 	o.SegmentBytes = cmp.Or(o.SegmentBytes, 64<<20)
 	o.SyncInterval = cmp.Or(o.SyncInterval, time.Second)
+	o.First = cmp.Or(o.First, 1)
 	o.ReserveBytes = max(cmp.Or(o.ReserveBytes, 4<<20), 0)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -125,7 +127,9 @@ func (l *Log) openLast() error {
 		return err
 	}
 	if len(firsts) == 0 {
-		return l.create(1)
+		l.durable.Store(l.opts.First - 1)
+		l.written.Store(l.opts.First - 1)
+		return l.create(l.opts.First)
 	}
 	for _, first := range firsts[:len(firsts)-1] {
 		info, err := os.Stat(filepath.Join(l.dir, segmentName(first)))

@@ -17,6 +17,9 @@ var endpointChecks = []Check{
 		return ok("%s", e.URL)
 	}},
 	{ID: "endpoint-ready", Title: "The server is ready", Needs: Endpoint, Eval: reached(func(e *EndpointFacts) []Finding {
+		if e.Sealed {
+			return one(Fail, e.Ready, "give it what opens the seal: keyturn unseal --endpoint "+e.URL+"; if it waits for a KMS, see to that one")
+		}
 		if e.Ready != "" {
 			return one(Fail, e.Ready, "the server's log says more")
 		}

@@ -10,6 +10,9 @@ var fileChecks = []Check{
 	{ID: "data-dir", Title: "The data directory belongs to one user, and nobody else can write it", Needs: Loaded, Eval: checkDataDir},
 	{ID: "data-files", Title: "Files of the server belong to it, and nobody else can read them", Needs: Loaded, Eval: checkInside},
 	{ID: "data-strangers", Title: "Nothing else is in the data directory", Needs: Loaded, Eval: func(f *Facts) []Finding {
+		if f.Config.DataDir.Err != "" {
+			return skip("the data directory cannot be looked at")
+		}
 		if len(f.Config.Unknown) == 0 {
 			return ok("only what the server keeps there")
 		}
@@ -36,7 +39,7 @@ var fileChecks = []Check{
 		for i := range f.Config.Policies {
 			p := &f.Config.Policies[i]
 			if p.Err != "" {
-				out = append(out, unread(p))
+				out = append(out, unread(f, p))
 			} else if p.UID >= 0 && p.Mode&0o022 != 0 {
 				out = append(out, Finding{Fail, fmt.Sprintf("%s can be written by others (mode %v)", p.Path, p.Mode.Perm()), "chmod go-w " + p.Path})
 			}
@@ -46,14 +49,14 @@ var fileChecks = []Check{
 }
 
 // unread is the finding about a file that cannot be looked at.
-func unread(file *File) Finding {
+func unread(f *Facts, file *File) Finding {
 	if file.Missing && file.Credential {
 		return Finding{Skip, file.What + " is a credential, which is there only while the service runs", "ask again while it does"}
 	}
 	if file.Missing {
 		return Finding{Fail, file.What + " " + file.Path + " is not there", "put it there, or correct the path in the configuration"}
 	}
-	return Finding{Skip, file.What + " cannot be looked at: " + file.Err, "ask again as the user that the server runs as"}
+	return Finding{Skip, file.What + " cannot be looked at: " + file.Err, asOwner(f)}
 }
 
 func checkDataDir(f *Facts) []Finding {
@@ -62,7 +65,7 @@ func checkDataDir(f *Facts) []Finding {
 	case d.Missing:
 		return one(Warn, d.Path+" is not there yet", "run keyturn init with this configuration; it makes the folder")
 	case d.Err != "":
-		return []Finding{unread(d)}
+		return []Finding{unread(f, d)}
 	case !d.Mode.IsDir():
 		return one(Fail, d.Path+" is no folder", "correct data_dir")
 	case d.UID < 0:
@@ -77,7 +80,7 @@ func checkDataDir(f *Facts) []Finding {
 	if d.UID == 0 {
 		out = append(out, Finding{Warn, d.Path + " is root's: the server would have to run as root", "run it as a user of its own, see docs/deploying.md"})
 	} else if f.UID > 0 && d.UID != f.UID {
-		out = append(out, Finding{Warn, fmt.Sprintf("%s belongs to user %d, and you are user %d", d.Path, d.UID, f.UID), "ask again as the user that the server runs as"})
+		out = append(out, Finding{Warn, fmt.Sprintf("%s belongs to user %d, and you are user %d", d.Path, d.UID, f.UID), asOwner(f)})
 	}
 	return or(out, "%s, user %d, mode %v", d.Path, d.UID, d.Mode.Perm())
 }
@@ -92,7 +95,7 @@ func checkInside(f *Facts) []Finding {
 		file := &f.Config.Inside[i]
 		switch {
 		case file.Err != "":
-			out = append(out, unread(file))
+			out = append(out, unread(f, file))
 		case file.UID < 0:
 		case file.Mode&0o077 != 0:
 			mode := "0600"
@@ -111,7 +114,7 @@ func checkInside(f *Facts) []Finding {
 // secret judges a file that nobody may have with these bits of its mode.
 func secret(f *Facts, file *File, bits fs.FileMode) []Finding {
 	if file.Err != "" {
-		return []Finding{unread(file)}
+		return []Finding{unread(f, file)}
 	}
 	if file.UID < 0 {
 		return skip("%s: look at its access control list; nobody but the server's user should be in it", file.Path)

@@ -44,6 +44,7 @@ type ConfigFacts struct {
 	Tokens           bool // PKCS #11 modules are configured
 
 	DataDir   File
+	Owner     string // of the data directory, by name if it has one; "": not known
 	Inside    []File // files in the data directory that are the server's
 	Unknown   []string
 	SealKey   *File // nil: a passphrase
@@ -55,7 +56,9 @@ type ConfigFacts struct {
 	Pair      Fact[Certificate]   // what the TLS files hold
 	Store     StoreFacts
 	LastAudit Fact[time.Time] // the date of the audit log's last line
-	AuditErr  string          // what is wrong with the last segment
+	// AuditMissing: there is no segment, as far as who asks may look.
+	AuditMissing bool
+	AuditErr     string // what is wrong with the last segment
 }
 
 // Variable is one of the environment; never its value.
@@ -114,12 +117,27 @@ type Certificate struct {
 // StoreFacts are those of the data directory's store.
 type StoreFacts struct {
 	Err     string // why it would not open
+	Unread  string // why who asks cannot look at it
 	Missing bool
-	Locked  bool
-	Audit   bool            // there is an audit log
-	Holder  Fact[int]       // process that has the data directory, 0 if none has
-	Size    int64           // of the store, bytes
-	Newest  Fact[time.Time] // when the server's files were last written
+	// Data: it holds more than what the seal keeps there.
+	Data bool
+	// Restoring: a restore into the data directory is not finished.
+	Restoring bool
+	Locked    bool
+	Audit     bool            // there is an audit log
+	Holder    Fact[int]       // process that has the data directory, 0 if none has
+	Size      int64           // of the store, bytes
+	Newest    Fact[time.Time] // when the server's files were last written
+	Seal      SealFacts
+}
+
+// SealFacts say whether the seal that is configured opens the store.
+type SealFacts struct {
+	Opens    bool
+	Migrates bool   // seal.previous does, and the server will migrate it
+	Err, Fix string // what the server says, and would say to do
+	Unread   string // what who asks cannot read
+	Why      string // why nobody has tried
 }
 
 // ClockFacts are what the operating system says of its clock.
@@ -156,6 +174,7 @@ type EndpointFacts struct {
 	Certificate Fact[Certificate]
 	Health      string // "" if well
 	Ready       string
+	Sealed      bool                // it waits for keyturn unseal
 	Note        string              // what /readyz says beside ok
 	Skew        Fact[time.Duration] // the server's clock minus this one's
 	Uncertainty time.Duration       // of Skew: what the request took, and a second

@@ -42,7 +42,7 @@ type Config struct {
 type Operator struct {
 	config Config
 	// These are Internal: they put into the audit log what the service does by itself.
-	rotated, destroyed, migrated, completed, aborted, scrubbed, verified, repaired *service.Op
+	rotated, destroyed, migrated, completed, aborted, scrubbed, verified, repaired, began *service.Op
 
 	backups chan struct{} // holds one for each backup that is being made
 	scrubs  scrubs
@@ -60,7 +60,7 @@ func New(c Config) *Operator {
 	}
 	o.scrubbed = o.recordScrub()
 	o.rotated, o.destroyed, o.migrated = o.rotateByItself(), o.destroyVersions(), o.migratedAtStart()
-	o.verified, o.repaired = o.completeVerification(), o.repairStore()
+	o.verified, o.repaired, o.began = o.completeVerification(), o.repairStore(), o.beginAuditLog()
 	return o
 }
 

@@ -13,8 +13,10 @@ import (
 	"github.com/keyturn/keyturn/internal/store"
 )
 
-// reservedPrefix is that of the keys that belong to this package.
-const reservedPrefix = "sys/"
+// Reserved is the prefix of the keys that belong to this package.
+const Reserved = "sys/"
+
+const reservedPrefix = Reserved
 
 func reserved(key string) error {
 	if strings.HasPrefix(key, reservedPrefix) {

@@ -37,6 +37,8 @@ var (
 	ErrLocked = errors.New("store: in use by another process")
 	// ErrFormat: the store was written by a newer version, or is not a store of keyturn's.
 	ErrFormat = errors.New("store: unknown data format")
+	// ErrReplaced: the file that is open has no name any more, or another has it.
+	ErrReplaced = errors.New("store: the file was removed or replaced")
 	// ErrScrubbing: the store is being scrubbed already.
 	ErrScrubbing = errors.New("store: already being scrubbed")
 )

@@ -179,6 +179,9 @@ func (c *chain) fixedOnes() []mention {
 
 // absent judges a record that the store does not have.
 func (c *chain) absent() {
+	if c.v.pages { // it may stand where nothing can be read
+		return
+	}
 	for _, m := range append(c.later, c.fixedOnes()...) {
 		if m.flags&removed != 0 {
 			return

@@ -51,7 +51,7 @@ func (v *verifier) next(ctx context.Context, prefix, after string) ([]store.Entr
 	start := time.Now()
 	entries, err := v.Snapshot.ScanSealed(ctx, prefix, after, page)
 	if isDamage(err) {
-		v.unreadable = true
+		v.unreadable, v.pages = true, true
 		v.find(StoreUnreadable, cmp.Or(after, prefix), "what follows this place is not looked at, as far as it is of the same kind")
 		return nil, nil
 	}

@@ -71,11 +71,12 @@ type Progress struct {
 
 // Report is what Run has found.
 type Report struct {
-	Findings []Finding      `json:"findings"` // the first ones, sorted by severity, kind and where
-	Counts   map[Kind]int64 `json:"counts"`   // of all findings
-	Sealed   bool           `json:"sealed"`   // without a seal: see Config
-	Revision store.Rev      `json:"revision"` // of the store
-	Entries  int64          `json:"entries"`  // of the store
+	Findings []Finding      `json:"findings"`           // the first ones, sorted by severity, kind and where
+	Counts   map[Kind]int64 `json:"counts"`             // of all findings
+	Sealed   bool           `json:"sealed"`             // without a seal: see Config
+	Unopened bool           `json:"unopened,omitempty"` // the store is so damaged that nothing was looked at
+	Revision store.Rev      `json:"revision"`           // of the store
+	Entries  int64          `json:"entries"`            // of the store
 	Records  int64          `json:"records"`
 	Keys     int64          `json:"keys"`
 	// Indexes tells whether indexes and counters were compared: where records cannot be read, what should stand there is not known.
@@ -100,6 +101,19 @@ type History struct {
 	Vouched   int64 `json:"vouched"`
 	Unvouched int64 `json:"unvouched"`
 	Uncovered int64 `json:"uncovered"`
+}
+
+// Refused is the report of a store that is so damaged that it cannot be opened: err says why.
+func Refused(err error) *Report {
+	r := &Report{Unopened: true, Counts: map[Kind]int64{}}
+	r.Add(StoreUnreadable, "", err.Error())
+	return r
+}
+
+// Add puts one more finding in front.
+func (r *Report) Add(kind Kind, where, detail string) {
+	r.Counts[kind]++
+	r.Findings = append([]Finding{newFinding(kind, where, strings.ToValidUTF8(detail, "?"))}, r.Findings...)
 }
 
 // Total is how many findings there are.
@@ -127,6 +141,8 @@ type verifier struct {
 	indexes sketch
 	// unreadable: a record could not be read, so indexes and counters of it are not known.
 	unreadable bool
+	// pages: pages could not be read, so what is not there is not known either.
+	pages      bool
 	asked      []question
 	askedKeys  int
 	regions    map[string][]string // account to the regions that it has keys or tombstones in

@@ -27,12 +27,13 @@ var (
 	unreadyAuditSpace = Unready{"audit_disk_full", "the disk of the audit log is full"}
 	unreadyAudit      = Unready{"audit_log", "the audit log cannot be written"}
 	unreadyStoreSpace = Unready{"store_disk_full", "the disk of the store is full"}
+	unreadyReplaced   = Unready{"store_replaced", "the store's file was removed or replaced"}
 	unreadyStore      = Unready{"store", "the store is damaged or stopped"}
 )
 
 // Reasons are the words of Unready.Reason that this package has.
 func Reasons() []string {
-	return []string{unreadyAuditSpace.Reason, unreadyAudit.Reason, unreadyStoreSpace.Reason, unreadyStore.Reason}
+	return []string{unreadyAuditSpace.Reason, unreadyAudit.Reason, unreadyStoreSpace.Reason, unreadyReplaced.Reason, unreadyStore.Reason}
 }
 
 // NotReady says what kinds of trouble an error of Config.Ready is made of, each once, in the order of errors.Join. The details are for
@@ -62,6 +63,8 @@ func NotReady(err error) []Unready {
 		return []Unready{unreadyAudit}
 	case errors.Is(err, store.ErrNoSpace):
 		return []Unready{unreadyStoreSpace}
+	case errors.Is(err, store.ErrReplaced):
+		return []Unready{unreadyReplaced}
 	}
 	return []Unready{unreadyStore}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/store"
 )
 
 // tired is an error with words of its own.
@@ -27,6 +28,7 @@ func TestReadiness(t *testing.T) {
 		{"one", stopped, "not ready: the audit log cannot be written\n"},
 		{"closed", audit.ErrClosed, "not ready: the audit log cannot be written\n"},
 		{"full", fmt.Errorf("appending: %w", audit.ErrNoSpace), "not ready: the disk of the audit log is full\n"},
+		{"the file is gone", fmt.Errorf("/var/lib/keyturn: %w", store.ErrReplaced), "not ready: the store's file was removed or replaced\n"},
 		{"unknown trouble", damaged, "not ready: the store is damaged or stopped\n"},
 		{"several", errors.Join(damaged, stopped, tired{}), "not ready: the store is damaged or stopped\nnot ready: the audit log cannot be written\nnot ready: the server is tired\n"},
 		{"joined twice", errors.Join(nil, errors.Join(damaged, stopped), stopped), "not ready: the store is damaged or stopped\nnot ready: the audit log cannot be written\n"},

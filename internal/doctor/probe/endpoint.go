@@ -58,6 +58,7 @@ func ask(ctx context.Context, in *Input) *doctor.EndpointFacts {
 		e.Ready = inner(err)
 	} else if resp.StatusCode != http.StatusOK {
 		e.Ready = resp.Status + ": " + firstLine(body)
+		e.Sealed = strings.HasPrefix(firstLine(body), "not ready: sealed")
 	} else if _, note, more := strings.Cut(strings.TrimSpace(body), "\n"); more {
 		e.Note = firstLine(note)
 	}

@@ -10,13 +10,16 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/doctor"
+	"github.com/keyturn/keyturn/internal/store"
 )
 
 // credentials is where systemd puts those of services, each in a folder of its own (systemd.exec(5)).
@@ -30,6 +33,8 @@ type Input struct {
 	DataDir, SealKey, TLSCert, TLSKey string
 	Secrets, Policies                 []string
 	Layout                            Layout
+	// Unseal tries the seal on its own entries. Nil: nobody tries.
+	Unseal func(context.Context, []store.Entry) doctor.SealFacts
 
 	Endpoint string         // URL; "" for none
 	Roots    *x509.CertPool // nil: the system's
@@ -41,6 +46,8 @@ type Input struct {
 type Layout struct {
 	Lock, Store, Audit string
 	Others             []string
+	// Restoring is what a restore leaves until it is finished; Reserved the prefix of the seal's own keys in the store.
+	Restoring, Reserved string
 }
 
 // Gather looks at everything. What cannot be looked at is a fact that is not known.
@@ -50,7 +57,7 @@ func Gather(ctx context.Context, in Input) *doctor.Facts {
 	}
 	holder := 0
 	if c := in.Config; c != nil && c.Loaded {
-		configured(c, &in)
+		configured(ctx, c, &in)
 		holder = c.Store.Holder.V
 	}
 	f.Limits = limitFacts(holder)
@@ -60,8 +67,9 @@ func Gather(ctx context.Context, in Input) *doctor.Facts {
 	return f
 }
 
-func configured(c *doctor.ConfigFacts, in *Input) {
+func configured(ctx context.Context, c *doctor.ConfigFacts, in *Input) {
 	c.DataDir = look("the data directory", in.DataDir)
+	c.Owner = userName(c.DataDir.UID)
 	look1 := func(what, path string) *doctor.File {
 		if path == "" {
 			return nil
@@ -93,7 +101,7 @@ func configured(c *doctor.ConfigFacts, in *Input) {
 	}
 	inside(c, in)
 	c.Latency = latency(in.DataDir)
-	readStore(c, in)
+	readStore(ctx, c, in)
 }
 
 // inside lists the data directory.
@@ -103,7 +111,11 @@ func inside(c *doctor.ConfigFacts, in *Input) {
 		c.DataDir.Err = plain(err)
 		return
 	}
-	own := append([]string{in.Layout.Lock, in.Layout.Store, in.Layout.Audit}, in.Layout.Others...)
+	if in.Layout.Restoring != "" {
+		_, err := os.Lstat(filepath.Join(in.DataDir, in.Layout.Restoring))
+		c.Store.Restoring = err == nil
+	}
+	own := append([]string{in.Layout.Lock, in.Layout.Store, in.Layout.Audit, in.Layout.Restoring}, in.Layout.Others...)
 	for _, e := range entries {
 		if !slices.Contains(own, e.Name()) {
 			if len(c.Unknown) < 10 {
@@ -125,8 +137,7 @@ func inside(c *doctor.ConfigFacts, in *Input) {
 // look looks at a file without opening it.
 func look(what, path string) doctor.File {
 	file := doctor.File{What: what, Path: path, UID: -1}
-	dir := os.Getenv("CREDENTIALS_DIRECTORY")
-	file.Credential = dir != "" && filepath.Clean(dir) == filepath.Dir(path) || strings.HasPrefix(path, credentials)
+	file.Credential = IsCredential(path)
 	info, err := os.Stat(path)
 	if err != nil {
 		file.Err, file.Missing = plain(err), errors.Is(err, fs.ErrNotExist)
@@ -135,6 +146,24 @@ func look(what, path string) doctor.File {
 	file.Mode, file.Modified = info.Mode(), info.ModTime()
 	owner(info, &file)
 	return file
+}
+
+// IsCredential tells whether a path is in the folder that systemd puts credentials into.
+func IsCredential(path string) bool {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	return dir != "" && filepath.Clean(dir) == filepath.Dir(path) || strings.HasPrefix(path, credentials)
+}
+
+// userName is the name of a user, or else its number; "" where files have no owner.
+func userName(uid int) string {
+	if uid < 0 {
+		return ""
+	}
+	id := strconv.Itoa(uid)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return id
 }
 
 // plain is an error without the path, which stands beside it.

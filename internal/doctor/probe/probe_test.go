@@ -19,12 +19,13 @@ import (
 
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/doctor"
+	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/store/boltstore"
 )
 
 var now = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-var layout = Layout{Lock: "lock", Store: "store.db", Audit: "audit", Others: []string{"security.jsonl"}}
+var layout = Layout{Lock: "lock", Store: "store.db", Audit: "audit", Others: []string{"security.jsonl"}, Restoring: "restoring", Reserved: "sys/"}
 
 // dataDir makes one as a server leaves it.
 func dataDir(t *testing.T) string {
@@ -138,6 +139,36 @@ func TestGatherTrouble(t *testing.T) {
 			t.Errorf("%+v", c.Store)
 		}
 	})
+	t.Run("restore unfinished", func(t *testing.T) {
+		dir := dataDir(t)
+		if err := os.Mkdir(filepath.Join(dir, "restoring"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if c := gather(t, dir); !c.Store.Restoring || len(c.Unknown) != 0 {
+			t.Errorf("%+v, %v", c.Store, c.Unknown)
+		}
+	})
+	t.Run("audit log lost", func(t *testing.T) {
+		dir := dataDir(t)
+		if err := os.RemoveAll(filepath.Join(dir, layout.Audit)); err != nil {
+			t.Fatal(err)
+		}
+		if c := gather(t, dir); !c.AuditMissing {
+			t.Errorf("%+v", c)
+		}
+	})
+	t.Run("another user's", func(t *testing.T) {
+		if os.Geteuid() <= 0 {
+			t.Skip("nothing is denied to root, and Windows has no modes")
+		}
+		dir := dataDir(t)
+		if err := os.Chmod(filepath.Join(dir, layout.Store), 0); err != nil {
+			t.Fatal(err)
+		}
+		if c := gather(t, dir); c.Store.Err != "" || !strings.Contains(c.Store.Unread, "permission denied") || c.Owner == "" {
+			t.Errorf("%+v", c.Store)
+		}
+	})
 	t.Run("audit log altered", func(t *testing.T) {
 		dir := dataDir(t)
 		names, err := filepath.Glob(filepath.Join(dir, layout.Audit, "audit-*.jsonl"))
@@ -164,6 +195,34 @@ func TestGatherTrouble(t *testing.T) {
 			t.Errorf("%v", c.Unknown)
 		}
 	})
+}
+
+// TestGatherSeal gives the seal's own entries to whoever tries the seal, and lets the store go first.
+func TestGatherSeal(t *testing.T) {
+	dir := dataDir(t)
+	path := filepath.Join(dir, layout.Store)
+	st, err := boltstore.Open(path, boltstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = st.Commit(t.Context(), store.Batch{Writes: []store.Write{{Key: "k/1", Value: []byte("a")}, {Key: "sys/meta", Value: []byte("m")}, {Key: "t/1", Value: []byte("b")}}})
+	if err := errors.Join(err, st.Close()); err != nil {
+		t.Fatal(err)
+	}
+	c := &doctor.ConfigFacts{Loaded: true, Listen: "127.0.0.1:0", PlainHTTP: true}
+	Gather(t.Context(), Input{Now: now, Config: c, DataDir: dir, Layout: layout, Unseal: func(_ context.Context, entries []store.Entry) doctor.SealFacts {
+		if len(entries) != 1 || entries[0].Key != "sys/meta" || string(entries[0].Value) != "m" {
+			t.Errorf("%v", entries)
+		}
+		st, err := boltstore.Open(path, boltstore.Options{})
+		if err != nil {
+			t.Fatalf("a server that starts now: %v", err)
+		}
+		return doctor.SealFacts{Opens: true, Err: fmt.Sprint(st.Close())}
+	}})
+	if !c.Store.Data || !c.Store.Seal.Opens {
+		t.Errorf("%+v", c.Store)
+	}
 }
 
 func TestListen(t *testing.T) {
@@ -216,7 +275,7 @@ func TestEndpoint(t *testing.T) {
 	}
 	says.Store("not ready: sealed\n")
 	in.Clock = func(context.Context) (doctor.ServiceClock, error) { return doctor.ServiceClock{}, errors.New("denied") }
-	if e = ask(t.Context(), &in); !strings.Contains(e.Ready, "sealed") || e.Clock.Known || e.Clock.Why != "denied" {
+	if e = ask(t.Context(), &in); !strings.Contains(e.Ready, "sealed") || !e.Sealed || e.Clock.Known || e.Clock.Why != "denied" {
 		t.Errorf("%+v", e)
 	}
 	srv.Close()

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestAuditLogLost takes the audit log of a store away: nothing begins it anew until somebody says that it is lost.
+func TestAuditLogLost(t *testing.T) {
+	config := initFiles(t, keyFileSeal)
+	dir := filepath.Join(filepath.Dir(config), "data")
+	who, err := runInitCommand(t, "--config", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	usable(t, config, who)
+	if err := runToEnd(t, "server", "--config", config, "--new-audit-log"); err == nil || !strings.Contains(err.Error(), "is not lost") {
+		t.Errorf("--new-audit-log beside a log: %v", err)
+	}
+	moved := filepath.Join(filepath.Dir(config), "moved")
+	if err := os.Rename(filepath.Join(dir, auditDir), moved); err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{"none", "an empty one"} {
+		if folder != "none" {
+			if err := os.Mkdir(filepath.Join(dir, auditDir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := runToEnd(t, "server", "--config", config)
+		if err == nil || !strings.Contains(err.Error(), "has a store but its audit log, audit, is missing or empty") || !strings.Contains(hintFor(err), "--new-audit-log") {
+			t.Errorf("folder: %s: %v", folder, err)
+		}
+		if left, err := auditSegments(dir); err != nil || len(left) > 0 {
+			t.Errorf("folder: %s: %v, %v", folder, left, err)
+		}
+	}
+
+	ready := filepath.Join(t.TempDir(), "ready")
+	stop := runCommand(t, "server", "--config", config, "--ready-file", ready, "--new-audit-log")
+	waitEndpoint(t, ready)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	segments, err := auditSegments(dir)
+	if err != nil || len(segments) != 1 {
+		t.Fatalf("%v, %v", segments, err)
+	}
+	name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(segments[0]), "audit-"), ".jsonl")
+	first, err := strconv.ParseUint(name, 10, 64)
+	if err != nil || first < 1_700_000_000_000_000 || first >= 1<<53 {
+		t.Errorf("the log begins at %d, %v", first, err)
+	}
+	text, err := os.ReadFile(segments[0])
+	if err != nil || !strings.Contains(string(text), `"eventName":"BeginAuditLog"`) || !strings.Contains(string(text), `"eventType":"AwsServiceEvent"`) ||
+		!strings.Contains(string(text), `"firstLine":`+strconv.FormatUint(first, 10)) {
+		t.Errorf("%s, %v", text, err)
+	}
+	if err := runToEnd(t, "verify", "--config", config); err != nil {
+		t.Errorf("verify: %v", err)
+	}
+	usable(t, config, who)
+}
