@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,14 +26,31 @@ var owner = record.Owner{Account: "111122223333", Region: "eu-central-1"}
 // scrubbing is an engine whose scrubs a test sees, and can make fail.
 type scrubbing struct {
 	*boltstore.Store
-	begun []time.Time
-	fail  error
+	mu    sync.Mutex
+	begun []time.Time // guarded by mu
+	fail  error       // guarded by mu
+}
+
+// times is how often a scrub has begun, and when.
+func (s *scrubbing) times() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.begun)
+}
+
+func (s *scrubbing) failing(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = err
 }
 
 func (s *scrubbing) Scrub(ctx context.Context, o store.ScrubOptions) (store.Scrubbed, error) {
+	s.mu.Lock()
 	s.begun = append(s.begun, time.Now())
-	if s.fail != nil {
-		return store.Scrubbed{}, s.fail
+	fail := s.fail
+	s.mu.Unlock()
+	if fail != nil {
+		return store.Scrubbed{}, fail
 	}
 	return s.Store.Scrub(ctx, o)
 }
@@ -102,8 +121,8 @@ func TestScrubWithin(t *testing.T) {
 		const within = 4 * time.Hour
 		o, p, engine := tended(t, Destruction{ScrubWithin: within})
 		time.Sleep(3 * within)
-		if len(engine.begun) != 1 {
-			t.Fatalf("%d scrubs though nothing was destroyed", len(engine.begun))
+		if len(engine.times()) != 1 {
+			t.Fatalf("%d scrubs though nothing was destroyed", len(engine.times()))
 		}
 		for _, gap := range []time.Duration{time.Minute, within / 2, within - time.Minute, time.Second, within, 10 * within, time.Hour} {
 			time.Sleep(gap)
@@ -116,12 +135,12 @@ func TestScrubWithin(t *testing.T) {
 			}
 		}
 		// One every ten minutes does not put the scrub off, nor make more than two in the time.
-		before := len(engine.begun)
+		before := len(engine.times())
 		for range 24 * 6 {
 			destroy(t, p)
 			time.Sleep(10 * time.Minute)
 		}
-		if n := len(engine.begun) - before; n < 11 || n > 13 {
+		if n := len(engine.times()) - before; n < 11 || n > 13 {
 			t.Errorf("%d scrubs in a day of destructions, want one each %v", n, within/2)
 		}
 	})
@@ -132,7 +151,7 @@ func TestScrubAfterSeal(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o, _, engine := tended(t, Destruction{})
 		time.Sleep(DefaultScrubWithin)
-		before := len(engine.begun)
+		before := len(engine.times())
 		if err := o.config.Seal.RotateRoot(t.Context(), time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -140,8 +159,8 @@ func TestScrubAfterSeal(t *testing.T) {
 			t.Errorf("nothing is owed after the root key was replaced: %+v, %v", d, err)
 		}
 		time.Sleep(DefaultScrubWithin)
-		if d, err := o.debt(t.Context()); err != nil || d.owed() || len(engine.begun) == before {
-			t.Errorf("%+v, %v, %d scrubs", d, err, len(engine.begun))
+		if d, err := o.debt(t.Context()); err != nil || d.owed() || len(engine.times()) == before {
+			t.Errorf("%+v, %v, %d scrubs", d, err, len(engine.times()))
 		}
 	})
 }
@@ -151,12 +170,12 @@ func TestScrubFails(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o, p, engine := tended(t, Destruction{})
 		time.Sleep(time.Hour)
-		engine.fail = errors.New("the disk")
+		engine.failing(errors.New("the disk"))
 		destroy(t, p)
 		time.Sleep(DefaultScrubWithin / 2)
-		before := len(engine.begun)
+		before := len(engine.times())
 		time.Sleep(time.Hour)
-		if n := len(engine.begun) - before; n < 3 || n > 4 {
+		if n := len(engine.times()) - before; n < 3 || n > 4 {
 			t.Errorf("tried %d times in an hour", n)
 		}
 		number := o.scrubs.request()
@@ -164,7 +183,7 @@ func TestScrubFails(t *testing.T) {
 		if c, err := o.compaction(t.Context()); err != nil || c.State.V != "FAILED" || c.CompletedNumber.V >= number {
 			t.Errorf("%+v, %v", c, err)
 		}
-		engine.fail = nil
+		engine.failing(nil)
 		time.Sleep(scrubRetry + time.Minute)
 		if c, err := o.compaction(t.Context()); err != nil || c.State.V != "IDLE" || c.CompletedNumber.V != number || c.CopiesRemain.V {
 			t.Errorf("%+v, %v; want number %d", c, err, number)
