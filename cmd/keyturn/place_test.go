@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,27 +52,33 @@ func TestStoreRemoved(t *testing.T) {
 func TestPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		var wrong error
-		looks := 0
-		p := newPlace(func() error { looks++; return wrong }, time.Now, slog.New(slog.NewTextHandler(&log, nil)))
+		var wrong atomic.Bool
+		var looks atomic.Int64
+		p := newPlace(func() error {
+			looks.Add(1)
+			if wrong.Load() {
+				return store.ErrReplaced
+			}
+			return nil
+		}, time.Now, slog.New(slog.NewTextHandler(&log, nil)))
 		for range 5 {
 			if err := p.check(); err != nil {
 				t.Error(err)
 			}
 		}
-		if looks != 1 {
-			t.Errorf("looked %d times in one second", looks)
+		if n := looks.Load(); n != 1 {
+			t.Errorf("looked %d times in one second", n)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { p.run(ctx); close(done) }()
-		wrong = store.ErrReplaced
+		wrong.Store(true)
 		time.Sleep(3 * placeWatch) // of the bubble's clock
 		synctest.Wait()
 		if err := p.check(); !errors.Is(err, store.ErrReplaced) || strings.Count(log.String(), "make a backup") != 1 {
 			t.Errorf("%v, the log: %s", err, log.String())
 		}
-		wrong = nil
+		wrong.Store(false)
 		time.Sleep(placeWatch)
 		synctest.Wait()
 		if err := p.check(); err != nil || strings.Count(log.String(), "back in its place") != 1 {
