@@ -6,14 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -30,11 +26,9 @@ import (
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/oidc/discovery"
 	"github.com/keyturn/keyturn/internal/operator"
-	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/schedule"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/service"
-	"github.com/keyturn/keyturn/internal/sigv4"
 	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/store/boltstore"
 	"github.com/keyturn/keyturn/internal/store/memstore"
@@ -304,94 +298,6 @@ func openApp(ctx context.Context, c appConfig) (_ *app, err error) {
 	return a, nil
 }
 
-// authenticate returns how callers are found out.
-func authenticate(c appConfig, directory *identity.Directory) func(*sigv4.Input, *http.Request, string) (*service.Caller, string, error) {
-	verified := wire.Verified(sigv4.New(sigv4.Config{Services: apiServices, Region: c.Regions.signs, Lookup: credentialsOf(directory)}), c.Now)
-	if !c.Trust {
-		return verified
-	}
-	return wire.Trusting(c.Regions.first, c.Regions.signs, directory.Made, verified)
-}
-
-// credentialsOf is the directory as signatures are verified with.
-func credentialsOf(d *identity.Directory) func(context.Context, string, string) (sigv4.Credential, error) {
-	return func(ctx context.Context, accessKeyID, sessionToken string) (sigv4.Credential, error) {
-		c, err := d.Lookup(ctx, accessKeyID, sessionToken)
-		switch {
-		case errors.Is(err, identity.ErrUnknown):
-			return sigv4.Credential{}, sigv4.ErrUnknownAccessKey
-		case errors.Is(err, identity.ErrExpired):
-			return sigv4.Credential{}, sigv4.ErrExpiredToken
-		case err != nil:
-			return sigv4.Credential{}, err
-		}
-		return sigv4.Credential{SecretAccessKey: c.Secret, SessionToken: c.SessionToken, Subject: c.Caller}, nil
-	}
-}
-
-// authorizers decide by the service of an action.
-type authorizers map[string]func(*service.Authorization) error
-
-// or adds what decides for all other services.
-func (m authorizers) or(others func(*service.Authorization) error) func(*service.Authorization) error {
-	return func(a *service.Authorization) error {
-		name, _, _ := strings.Cut(a.Target.Action, ":")
-		if f := m[name]; f != nil {
-			return f(a)
-		}
-		return others(a)
-	}
-}
-
-var errNoAccessKey = withHint(errors.New("there is no access key, so nobody could use the server"),
-	"run keyturn init with the same configuration, or put accounts into it")
-
-// somebody refuses to make a store that nobody could use.
-func (c *appConfig) somebody() error {
-	if c.Trust || c.Init || c.Credentials == nil {
-		return nil
-	}
-	configured, err := c.Credentials()
-	if err == nil && len(configured) == 0 {
-		err = errNoAccessKey
-	}
-	return err
-}
-
-// initialized refuses a server that nobody could use.
-func initialized(ctx context.Context, p *service.Pipeline) error {
-	d, err := p.Record(ctx, record.DeploymentStoreKey)
-	if err == nil && d == nil {
-		err = errNoAccessKey
-	}
-	return err
-}
-
-// apart refuses configured access keys that the store has too, of the same ID or for a user of the same name: policies could mean either.
-func apart(ctx context.Context, p *service.Pipeline, configured map[string]identity.Configured) error {
-	for _, id := range slices.Sorted(maps.Keys(configured)) {
-		r, err := p.Record(ctx, record.AccessKeyStoreKey(id))
-		if err != nil {
-			return err
-		}
-		if r != nil {
-			return fmt.Errorf("accounts: access key %s was made by IAM and needs no configuration; take it out there", id)
-		}
-		user := configured[id].Caller
-		if user.UserName == "" {
-			continue
-		}
-		if r, err = p.Record(ctx, record.NameStoreKey(user.Account, record.UserKind, user.UserName)); err != nil {
-			return err
-		}
-		if r != nil {
-			return withHint(fmt.Errorf("access key %s: account %s has an IAM user named %s already", id, user.Account, user.UserName),
-				"name another user in the configuration; or start without it and delete that one")
-		}
-	}
-	return nil
-}
-
 // nodeOf names the server in its audit log and outbox.
 func nodeOf(deployment string) string { return deployment[:min(len(deployment), 8)] }
 
@@ -493,85 +399,4 @@ func (a *app) close() error {
 	}
 	a.closers = nil
 	return errors.Join(errs...)
-}
-
-// serve serves until ctx ends, then lets running requests finish.
-func (a *app) serve(ctx context.Context, l net.Listener, srv *http.Server) error {
-	return a.run(ctx, listenOn(ctx, l, srv))
-}
-
-// run does what an opened keyturn does while it is served, until ctx ends or serving does; then lets running requests finish and closes.
-func (a *app) run(ctx context.Context, s *serving) error {
-	runCtx, stopRunner := context.WithCancel(context.WithoutCancel(ctx))
-	var background sync.WaitGroup
-	background.Go(func() { a.runner.Run(runCtx) })
-	background.Go(func() { a.countKeys(runCtx) })
-	background.Go(func() { a.operator.Maintain(runCtx, a.pipeline) })
-	if a.place != nil {
-		background.Go(func() { a.place.run(runCtx) })
-	}
-	background.Go(func() { a.operator.MaintainStore(runCtx, a.pipeline) })
-	if a.checks != nil {
-		background.Go(func() { a.checks.run(runCtx) })
-	}
-	err := s.wait(ctx, a.log)
-	stopRunner()
-	background.Wait()
-	return errors.Join(err, a.close())
-}
-
-// serving is a listener that is being served.
-type serving struct {
-	srv   *http.Server
-	ended chan error // one error, once
-	stop  func()     // ends the context of every request
-}
-
-// listenOn begins to serve. What becomes of ctx does not matter: wait has to be called.
-func listenOn(ctx context.Context, l net.Listener, srv *http.Server) *serving {
-	serveCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &serving{srv: srv, ended: make(chan error, 1), stop: stop}
-	srv.BaseContext = func(net.Listener) context.Context { return serveCtx }
-	go func() {
-		if srv.TLSConfig != nil {
-			s.ended <- srv.ServeTLS(l, "", "")
-		} else {
-			s.ended <- srv.Serve(l)
-		}
-	}()
-	return s
-}
-
-// wait returns once serving has ended, or ctx has and running requests have finished.
-func (s *serving) wait(ctx context.Context, log *slog.Logger) error {
-	var err error
-	select {
-	case err = <-s.ended:
-	case <-ctx.Done():
-		log.Info("draining")
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		err = s.srv.Shutdown(drain)
-		cancel()
-		if err != nil { // somebody is not done: cancel what still runs
-			err = errors.Join(err, s.srv.Close())
-		}
-	}
-	s.stop()
-	if errors.Is(err, http.ErrServerClosed) {
-		err = nil
-	}
-	return err
-}
-
-// isLoopback tells whether a listen address can be reached from this machine only.
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/seal"
 )
 
@@ -65,6 +66,12 @@ func (k *shareKeeper) take(lines []string) error {
 		return fmt.Errorf("the folder for the shares: %w", err)
 	}
 	var made []string
+	undo := func(err error) error { // they are worth nothing: no store was sealed with them
+		for _, m := range made {
+			err = errors.Join(err, os.Remove(m))
+		}
+		return err
+	}
 	for i, line := range lines {
 		path := filepath.Join(k.dir, fmt.Sprintf("share-%d", i+1))
 		err := writeNew(path, line+"\n")
@@ -72,18 +79,15 @@ func (k *shareKeeper) take(lines []string) error {
 			made = append(made, path)
 			continue
 		}
-		for _, m := range made { // worth nothing: no store was sealed with them
-			err = errors.Join(err, os.Remove(m))
-		}
+		err = undo(err)
 		if errors.Is(err, os.ErrExist) {
 			return withHint(fmt.Errorf("%s is there already, and nothing is overwritten", path), "name another folder with --shares-dir; nothing was made")
 		}
 		return fmt.Errorf("writing the shares: %w", err)
 	}
 	for _, name := range []string{k.dir, filepath.Dir(filepath.Clean(k.dir))} { // the folder's own name, too
-		if dir, err := os.Open(name); err == nil { // not every system can sync a folder
-			_ = dir.Sync()
-			_ = dir.Close()
+		if err := disk.OS.SyncDir(name); err != nil {
+			return fmt.Errorf("writing the shares: %w", undo(err))
 		}
 	}
 	k.files, k.made = made, true

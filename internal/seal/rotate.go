@@ -2,6 +2,7 @@ package seal
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"time"
@@ -65,7 +66,7 @@ func (s *Store) reroot(ctx context.Context, p Provider, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("trying whether the new root key unseals: %w", err)
 	}
-	if string(back) != string(root) {
+	if subtle.ConstantTimeCompare(back, root) != 1 {
 		return errors.New("seal: the provider unseals another root key than it sealed")
 	}
 	s.admin.Lock()

@@ -197,6 +197,32 @@ func TestCensusLost(t *testing.T) {
 	}
 }
 
+// TestCensusKept: commits that wrote nothing leave the count as it is, for want of room too.
+func TestCensusKept(t *testing.T) {
+	for _, nothing := range []error{store.ErrNoSpace, store.ErrTooLarge} {
+		h := newHouse(t, nil, nil)
+		if err := h.p.Census().Run(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		h.newKey()
+		h.flush()
+		h.store.set(func(store.Batch) error { return nothing }, nil)
+		if _, err := h.do(h.kmsOp("CreateKey"), &api.CreateKeyRequest{}); err == nil {
+			t.Fatal("a key was made")
+		}
+		h.store.set(nil, nil)
+		sum := int64(0)
+		counts, ok := h.p.Census().Counts()
+		for _, n := range counts {
+			sum += n
+		}
+		if !ok || sum != 1 {
+			t.Errorf("%v: %v, complete: %t", nothing, counts, ok)
+		}
+		h.close()
+	}
+}
+
 // steps notes the steps of a call.
 type steps struct{ names []string }
 

@@ -35,10 +35,10 @@ func (p *Pipeline) commit(ctx context.Context, tx *Tx, op *Op, out *outcome) err
 	}
 	err = p.census.commit(ctx, tx, b)
 	switch {
-	case nothingWritten(err):
-		return err
 	case errors.Is(err, store.ErrNoSpace):
 		p.outbox.noRoom()
+		return err
+	case nothingWritten(err):
 		return err
 	case err != nil: // it may have happened
 		p.cache.drop()
@@ -58,7 +58,7 @@ func (p *Pipeline) commit(ctx context.Context, tx *Tx, op *Op, out *outcome) err
 
 // nothingWritten tells whether a commit's error says so.
 func nothingWritten(err error) bool {
-	return errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrTooLarge)
+	return errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrTooLarge) || errors.Is(err, store.ErrNoSpace)
 }
 
 // stampClock persists the offset of keyturn dev's clock with the service's own dated work, so that after a crash the clock is

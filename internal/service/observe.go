@@ -27,11 +27,14 @@ const (
 )
 
 // Step tells the call's Trace, if it has one, that a step begins.
-func (c *Call) Step(name string) (end func()) {
-	if c.Trace == nil {
+func (c *Call) Step(name string) (end func()) { return Step(c.Trace, name) }
+
+// Step tells a Trace, nil for none, that a step begins.
+func Step(t Trace, name string) (end func()) {
+	if t == nil {
 		return noStep
 	}
-	return c.Trace.Step(name)
+	return t.Step(name)
 }
 
 func noStep() {}

@@ -41,9 +41,4 @@ func (x *exchange) observe(panicked bool) {
 }
 
 // step tells who follows the exchange that a step begins.
-func (x *exchange) step(name string) (end func()) {
-	if x.seen.Trace == nil {
-		return func() {}
-	}
-	return x.seen.Trace.Step(name)
-}
+func (x *exchange) step(name string) (end func()) { return service.Step(x.seen.Trace, name) }
