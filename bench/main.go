@@ -6,7 +6,7 @@
 //	go run ./bench -short                the same, coarser, in under forty seconds
 //	go run ./bench -part speed -op all   also signing, verifying, MACs and RSA, each next to the bare call to the library
 //	go run ./bench -part scale -full     also with a million keys
-//	go run ./bench -part verify -full    keyturn verify on a store and log of so many keys
+//	go run ./bench -part keep -full      verify, backup, restore and start of a store and log of so many keys
 //	go run ./bench -cpuprofile cpu.out   where the processor time of one operation goes
 package main
 
@@ -78,7 +78,7 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	fs.SetOutput(stderr)
 	fs.StringVar(&o.keyturn, "keyturn", "", "the keyturn binary (default: build it)")
 	fs.StringVar(&o.dir, "dir", "", "where to make temporary data directories (default: the system's place for them)")
-	fs.StringVar(&o.part, "part", "all", "what to run: all, speed, authorize, scale, check, verify")
+	fs.StringVar(&o.part, "part", "all", "what to run: all, speed, authorize, scale, check, keep")
 	fs.StringVar(&ops, "op", "", "operations to measure or to profile, with commas, or all (default: the hot path; for a profile Encrypt): "+operationNames())
 	fs.DurationVar(&o.duration, "duration", 2*time.Second, "length of one sample")
 	fs.IntVar(&o.pairs, "pairs", 5, "pairs of samples, yardstick and keyturn")
@@ -100,8 +100,8 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	switch {
 	case fs.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
-	case !slices.Contains([]string{"all", "speed", "authorize", "scale", "check", "verify"}, o.part):
-		return o, fmt.Errorf("-part %q is none of all, speed, authorize, scale, check, verify", o.part)
+	case !slices.Contains([]string{"all", "speed", "authorize", "scale", "check", "keep"}, o.part):
+		return o, fmt.Errorf("-part %q is none of all, speed, authorize, scale, check, keep", o.part)
 	case o.duration <= 0 || o.duration > maxDuration:
 		return o, fmt.Errorf("-duration must be more than 0 and at most %v", maxDuration)
 	case o.pairs < 1 || o.conns < 1 || o.conns > 1024:
@@ -143,8 +143,8 @@ func bench(ctx context.Context, o options, out io.Writer) (err error) {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, options, io.Writer) error
-	}{{"speed", speed}, {"authorize", authorization}, {"scale", scale}, {"check", checkKeys}, {"verify", verifyStores}} {
-		if o.part != "all" && o.part != part.name || o.part == "all" && o.short && part.name == "verify" {
+	}{{"speed", speed}, {"authorize", authorization}, {"scale", scale}, {"check", checkKeys}, {"keep", keepStores}} {
+		if o.part != "all" && o.part != part.name || o.part == "all" && o.short && part.name == "keep" {
 			continue
 		}
 		if err := part.run(ctx, o, out); err != nil {

@@ -164,7 +164,7 @@ func printHistory(b *strings.Builder, r *verify.Report) {
 		fmt.Fprintf(b, "           it begins at line %d: what changed last before that is not compared\n", h.First)
 	}
 	for _, t := range h.Restored {
-		fmt.Fprintf(b, "           the store was restored from a backup at %s: what changed last before that is not compared\n", printable(t))
+		fmt.Fprintf(b, "           the store was restored from a backup at %s\n", printable(t))
 	}
 	if r.Sealed {
 		fmt.Fprintf(b, "records    %d are there, as the log says; of %d it says nothing that could be compared without a seal\n", h.Vouched, h.Unvouched+h.Uncovered)
@@ -175,7 +175,7 @@ func printHistory(b *strings.Builder, r *verify.Report) {
 		fmt.Fprintf(b, ", %d made when the log did not list what changes write", h.Unvouched)
 	}
 	if h.Uncovered > 0 {
-		fmt.Fprintf(b, ", %d made before the log begins, or the store was restored", h.Uncovered)
+		fmt.Fprintf(b, ", %d made before the log begins", h.Uncovered)
 	}
 	b.WriteString("\n")
 }

@@ -53,7 +53,6 @@ func (v *verifier) compareHistory(ctx context.Context) error {
 type chain struct {
 	v      *verifier
 	record [16]byte
-	marker int // the next restoration, by place among v.markers
 
 	last   *mention  // the one before
 	fixed  *mention  // the last one whose change is certainly in the snapshot
@@ -73,9 +72,6 @@ func (c *chain) next(m mention) error {
 		c.stored = &m
 		return nil
 	}
-	for c.marker < len(c.v.markers) && c.v.markers[c.marker] <= m.order {
-		c.forget()
-	}
 	c.follows(m)
 	c.last = &m
 	if m.flags&certain != 0 {
@@ -84,12 +80,6 @@ func (c *chain) next(m mention) error {
 		c.later = append(c.later, m)
 	}
 	return nil
-}
-
-// forget is a restoration: what the log said before is not what the store has.
-func (c *chain) forget() {
-	c.marker++
-	c.last, c.fixed, c.later = nil, nil, c.later[:0]
 }
 
 // follows checks that a change is the next one after the last that is known.
@@ -120,9 +110,6 @@ func line(order uint64) string {
 func (c *chain) end() error {
 	if c.record == ([16]byte{}) {
 		return nil // before the first
-	}
-	for c.marker < len(c.v.markers) {
-		c.forget()
 	}
 	if c.stored == nil {
 		c.absent()
@@ -215,8 +202,6 @@ func (v *verifier) compareEvents(ctx context.Context) error {
 				v.find(EventTwice, "line "+line(r.order), "it is in line %s, too", line(first))
 			}
 			lists = lists || r.kind == inLog
-		case len(v.markers) > 0: // restored, and not changed since
-			h.Uncovered++
 		case lines > 0 && !lists:
 			h.Unvouched++
 		case lines > 0:

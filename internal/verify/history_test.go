@@ -65,8 +65,9 @@ func TestCoverage(t *testing.T) {
 	w.change(nil, by)
 	old := l
 	l = append(append(lines{}, l...), audit.Line{Seq: uint64(len(l)) + 1, JSON: []byte(`{"eventTime":"2026-03-05T00:00:00Z","eventSource":"keyturn","eventName":"Other","eventID":"restored","keyturnWrites":[{"record":"d/restored","version":1}]}`)})
-	restored := append(append(lines{}, old...), audit.Line{Seq: uint64(len(old)) + 1, JSON: []byte(restoredLine)})
-	other := numbered(lines{{JSON: []byte(restoredLine)}})
+	made := []byte(restoredLine[:len(restoredLine)-1] + `,"keyturnWrites":[{"record":"d/restored","version":1}]}`)
+	restored := append(append(lines{}, old...), audit.Line{Seq: uint64(len(old)) + 1, JSON: made})
+	other := lines{{Seq: 501, JSON: made}} // of a backup without a log
 	for _, c := range []struct {
 		name                          string
 		log                           lines
@@ -76,8 +77,8 @@ func TestCoverage(t *testing.T) {
 		{name: "begins late", log: l[10:], vouched: some, uncovered: some},
 		{name: "older lines", log: older(l), unvouched: func(n int64) bool { return n == all }},
 		{name: "older lines first", log: append(older(l[:20]), l[20:]...), vouched: some, unvouched: some},
-		{name: "restored, with the old log", log: restored, uncovered: func(n int64) bool { return n == all }, restored: 1},
-		{name: "restored, with a log of its own", log: other, uncovered: func(n int64) bool { return n == all }, restored: 1},
+		{name: "restored, with the old log", log: restored, vouched: func(n int64) bool { return n == all }, restored: 1},
+		{name: "restored, with a log of its own", log: other, vouched: func(n int64) bool { return n == 1 }, uncovered: func(n int64) bool { return n == all-1 }, restored: 1},
 	} {
 		r := w.verify(c.log)
 		if r.Total() != 0 {

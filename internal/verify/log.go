@@ -106,6 +106,12 @@ const restEvery = 1 << 20
 // RestoreEvent is the name of the event with which a log tells that its store was restored from a backup.
 const RestoreEvent = "RestoreBackup"
 
+// restoration is where the log tells of one, and its event.
+type restoration struct {
+	order uint64
+	event [16]byte
+}
+
 // readLog reads the audit log.
 func (v *verifier) readLog(ctx context.Context) error {
 	if v.Log == nil {
@@ -142,18 +148,13 @@ func (v *verifier) readLog(ctx context.Context) error {
 	return nil
 }
 
-// checkRestored believes the log's last restoration only if the store, which nobody can write without its seal, says the same: otherwise one line
-// at the end of a log would do to hide that an older store was put in place.
+// checkRestored compares the log's last restoration with the one that the store, which nobody can write without its seal, says it comes from. What
+// is compared besides does not depend on either: a backup has its store's log up to the same moment, so a restored record is what the log's last
+// change of it left, too.
 func (v *verifier) checkRestored() {
-	n := len(v.markers)
-	if n == 0 || v.Sealed || v.restorers[n-1] == v.restoredBy {
-		return
+	if r := v.restorer; r != nil && !v.Sealed && r.event != v.restoredBy {
+		v.find(RestoreUnknown, "line "+line(r.order), "")
 	}
-	v.find(RestoreUnknown, "line "+line(v.markers[n-1]), "")
-	for n > 0 && v.restorers[n-1] != v.restoredBy {
-		n--
-	}
-	v.markers, v.restorers = v.markers[:n], v.restorers[:n]
 }
 
 // takePending takes in what is still on its way to the log.
@@ -173,20 +174,19 @@ func (v *verifier) takePending() error {
 	}
 	last := v.report.History.Last
 	for _, id := range list {
-		// A restored store goes on with a log of its own.
-		if p := v.outbox[id]; p.from > last+1 && len(v.markers) == 0 {
+		if p := v.outbox[id]; p.from > last+1 {
 			v.find(OutboxAhead, p.at, "the log ended before number %d, and now before %d", p.from, last+1)
 		}
 	}
 	return nil
 }
 
-// restored notes that the store was restored from a backup: what the log says before that is not what the store has.
+// restored notes that the store was restored from a backup.
 func (v *verifier) restored(c audit.Change, order uint64) {
 	if c.Source != "keyturn" || c.Name != RestoreEvent {
 		return
 	}
-	v.markers, v.restorers = append(v.markers, order), append(v.restorers, v.hash.short(c.EventID))
+	v.restorer = &restoration{order, v.hash.short(c.EventID)}
 	if h := v.report.History; len(h.Restored) < 100 {
 		h.Restored = append(h.Restored, c.Time)
 	}

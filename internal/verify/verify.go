@@ -97,7 +97,7 @@ type History struct {
 	Torn     bool     `json:"tornLastLine"`       // as a crash leaves it; the next start cuts it off
 	Restored []string `json:"restored,omitempty"` // when the store was restored from a backup, as events say
 	// Vouched are the records that are as the log's last change left them. Unvouched ones were made by changes whose lines do not list what
-	// they wrote: keyturn did not do that then. Uncovered ones were made before the log begins, or before the store was restored.
+	// they wrote: keyturn did not do that then. Uncovered ones were made before the log begins.
 	Vouched   int64 `json:"vouched"`
 	Unvouched int64 `json:"unvouched"`
 	Uncovered int64 `json:"uncovered"`
@@ -150,11 +150,10 @@ type verifier struct {
 	mentions   *sorter
 	events     *sorter
 	suspects   map[[16]byte][]suspect
-	kept       int        // suspects
-	markers    []uint64   // where the log tells of restorations
-	restorers  [][16]byte // their events
-	restoredBy [16]byte   // the event that the store says it was restored by, zero for none
-	read       int64      // bytes
+	kept       int          // suspects
+	restorer   *restoration // the last one that the log tells of
+	restoredBy [16]byte     // the event that the store says it was restored by, zero for none
+	read       int64        // bytes
 	phase      Phase
 }
 
