@@ -3,6 +3,7 @@ package crashtest
 import (
 	"context"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -38,10 +39,29 @@ func seed() uint64 {
 	return rand.Uint64()>>1 | 1
 }
 
+// deploymentRounds is how often one deployment crashes; then another one begins. What a round reads grows with what was done before: the audit
+// log from end to end, every fourth time.
+const deploymentRounds = 250
+
 // TestCrash kills keyturn in the middle of a storm of calls, starts it again on what it left, and compares.
 func TestCrash(t *testing.T) {
-	path, total := binary(t), rounds(t)
-	w := newWorld(t)
+	path, total, first := binary(t), rounds(t), seed()
+	var sum stats
+	for done := 0; done < total; done += deploymentRounds {
+		n, s := min(total-done, deploymentRounds), first+uint64(done/deploymentRounds)
+		if !t.Run(fmt.Sprint(s), func(t *testing.T) { crash(t, path, s, n, &sum) }) {
+			t.Fatalf("repeat with -seed=%d -rounds=%d", s, n)
+		}
+	}
+	t.Logf("seeds from %d: %d crashes, %v", first, total, sum)
+	if missing := sum.meager(); total >= 100 && len(missing) > 0 {
+		t.Errorf("too little happened for this to mean anything: no %v", missing)
+	}
+}
+
+// crash has one deployment crash so often.
+func crash(t *testing.T, path string, seed uint64, total int, sum *stats) {
+	w := newWorld(t, seed, sum)
 	for w.round = 1; w.round <= total+2; w.round++ { // the last two end in good order
 		w.oneRound(t, path, w.round > total)
 		if len(w.faults) > 0 {
@@ -51,19 +71,13 @@ func TestCrash(t *testing.T) {
 			t.Logf("round %d: %d keys, %v", w.round, len(w.live), w.stats)
 		}
 	}
-	t.Logf("seed %d: %d crashes, %d keys, %v", w.seed, total, len(w.keys), w.stats)
-	if missing := w.stats.meager(); total >= 100 && len(missing) > 0 {
-		t.Errorf("too little happened for this to mean anything: no %v", missing)
-	}
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{
-		seed: seed(), dir: filepath.Join(t.TempDir(), "data"), keys: make(map[string]*key), aliases: make(map[string]*key),
+func newWorld(t *testing.T, seed uint64, sum *stats) *world {
+	return &world{
+		seed: seed, stats: sum, dir: filepath.Join(t.TempDir(), "data"), keys: make(map[string]*key), aliases: make(map[string]*key),
 		expired: make(map[string]bool), calls: make(map[string]*call), log: auditLog{events: make(map[string]bool), requests: make(map[string]bool)},
 	}
-	t.Logf("seed %d", w.seed)
-	return w
 }
 
 // oneRound starts, verifies, and kills in a storm; or ends in good order, if it is the last.
@@ -75,7 +89,7 @@ func (w *world) oneRound(t *testing.T, path string, last bool) {
 		crashStart(t, path, w.dir, r)
 	}
 	if w.round > 1 && (last || r.IntN(4) == 0) {
-		w.readStore(ctx, t.TempDir())
+		w.readStore(t, ctx)
 	}
 	p, err := launch(path, w.dir)
 	if err != nil {
@@ -165,7 +179,7 @@ func (w *world) fail(t *testing.T) {
 		}
 		t.Errorf("round %d: %s", w.round, f)
 	}
-	t.Fatalf("repeat with -seed=%d", w.seed)
+	t.FailNow()
 }
 
 // TestCrashWhileCreating kills the first start of all, which makes the store, its keys and the log. The next one must succeed.

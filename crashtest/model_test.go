@@ -45,7 +45,7 @@ type world struct {
 	runClock  time.Time // the service's time when this run of it began
 	clockRead time.Time // real time when the round's clock was read
 	horizon   time.Time // the service's time can be explained up to here, and as much more as has passed since clockRead
-	stats     stats
+	stats     *stats    // of all deployments
 }
 
 // stats tell whether enough happened for a pass to mean something.

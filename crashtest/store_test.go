@@ -2,8 +2,10 @@ package crashtest
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"testing"
 	"time"
 
 	"github.com/keyturn/keyturn/internal/seal"
@@ -13,11 +15,12 @@ import (
 
 // readStore verifies the store that a run of the service left, with the log as it left that, as keyturn verify does: a crash leaves nothing to
 // be found. It reads a copy of the store, so that the next run finds what the last one left.
-func (w *world) readStore(ctx context.Context, dir string) {
+func (w *world) readStore(t *testing.T, ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	dir := t.TempDir()
 	report, err := w.verifyCopy(ctx, dir)
-	if err != nil {
+	if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
 		w.fault("verifying the store: %v", err)
 		return
 	}
