@@ -59,7 +59,7 @@ var allowed = map[string]string{
 	"internal/iam":      "internal/api internal/audit internal/authz internal/identity internal/policy internal/record internal/service",
 	"internal/accounts": "internal/api internal/audit internal/identity internal/record internal/service",
 	"internal/operator": "internal/accounts internal/api internal/audit internal/backup internal/record internal/seal internal/service internal/store internal/verify",
-	"internal/backup":   "internal/api internal/audit internal/clock internal/keys internal/record internal/seal internal/service internal/store internal/xaes",
+	"internal/backup":   "internal/api internal/audit internal/clock internal/disk internal/keys internal/record internal/seal internal/service internal/store internal/xaes",
 	"internal/sts":      "internal/api internal/audit internal/identity internal/oidc internal/policy internal/record internal/service",
 
 	// The process that loads PKCS #11 modules, and what tests it.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/keyturn/keyturn/internal/disk"
 )
 
 // outputFile is a file that gets its name once it is whole and on disk, or standard output.
@@ -86,7 +88,7 @@ func (o *outputFile) publish() error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", o.path, err)
 	}
-	return syncFolder(filepath.Dir(o.path))
+	return disk.OS.SyncDir(filepath.Dir(o.path))
 }
 
 // discard removes what was not published.

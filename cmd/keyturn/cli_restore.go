@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keyturn/keyturn/internal/backup"
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/store"
@@ -285,13 +286,13 @@ func (f *restoreFlags) restore(cmd *cobra.Command, d *dataDir, identities []back
 	provider = f.shares.wrap(provider)
 	r, err := backup.Restore(cmd.Context(), chain, backup.Target{
 		Load: func(ctx context.Context, head store.Rev, entries iter.Seq2[store.Entry, error]) (store.Store, error) {
-			path := filepath.Join(dir.work, storeFile)
-			if err := boltstore.Load(ctx, path, head, entries); err != nil {
+			path := filepath.Join(dir.Work, storeFile)
+			if err := boltstore.Load(ctx, disk.OS, path, head, entries); err != nil {
 				return nil, err
 			}
 			return boltstore.Open(path, boltstore.Options{})
 		},
-		AuditDir: filepath.Join(dir.work, auditDir), Provider: provider, Node: nodeOf, Owner: record.Owner{Account: d.management, Region: d.region},
+		AuditDir: filepath.Join(dir.Work, auditDir), Provider: provider, Node: nodeOf, Owner: record.Owner{Account: d.management, Region: d.region},
 		Now: time.Now, Log: log,
 	})
 	if err != nil {
@@ -301,7 +302,7 @@ func (f *restoreFlags) restore(cmd *cobra.Command, d *dataDir, identities []back
 	if _, err := io.WriteString(cmd.OutOrStdout(), f.shares.text(d.threshold)); err != nil {
 		return err
 	}
-	if err := dir.publish(); err != nil {
+	if err := dir.Publish(); err != nil {
 		return err
 	}
 	return printRestored(cmd.OutOrStdout(), d.path, r, made)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ func Import(dir string, first uint64, lines iter.Seq2[[]byte, error], o Options)
 	if first == 0 {
 		return 0, fmt.Errorf("%w: lines are numbered from 1", ErrDamaged)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := o.files.mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
 		return 0, fmt.Errorf("audit: %w", err)
 	}
 	if there, err := segments(dir); err != nil || len(there) > 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/clock"
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/keys"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
@@ -32,8 +33,9 @@ func headAfter(rev store.Rev) store.Rev { return (rev>>eraBits + 1) << eraBits }
 type Target struct {
 	// Load makes the engine's store of entries at a revision, and opens it: see package store.
 	Load func(ctx context.Context, head store.Rev, entries iter.Seq2[store.Entry, error]) (store.Store, error)
-	// AuditDir is where the audit log goes. It must not have one.
+	// AuditDir is where the audit log goes. It must not have one. FS is what it is in; nil: the machine's.
 	AuditDir string
+	FS       disk.FS
 	// Provider seals the new root key.
 	Provider seal.Provider
 	// Node names the server in its log by the deployment.
@@ -127,13 +129,13 @@ func (t *Target) importLog(ctx context.Context, c *Chain) (next uint64, err erro
 			}
 			line, err, ok = pull()
 		}
-	}, audit.Options{})
+	}, audit.Options{FS: t.FS})
 }
 
 // mark brings the log up to date with the store, and writes the restore into both. It returns the number of the log's last line.
 func (t *Target) mark(ctx context.Context, sealed *seal.Store, h *Header, r *record.Restored) (lines uint64, err error) {
 	node := t.Node(h.Deployment)
-	log, err := audit.Open(t.AuditDir, audit.Options{NodeID: node, Now: t.Now, Logger: t.Log})
+	log, err := audit.Open(t.AuditDir, audit.Options{NodeID: node, Now: t.Now, Logger: t.Log, FS: t.FS})
 	if err != nil {
 		return 0, err
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/keyturn/keyturn/internal/audit"
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/keys"
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/seal"
@@ -126,7 +127,7 @@ func TestScale(t *testing.T) {
 		_, err := Restore(t.Context(), c, Target{
 			Load: func(ctx context.Context, head store.Rev, entries iter.Seq2[store.Entry, error]) (store.Store, error) {
 				to := filepath.Join(dir, "restored.db")
-				if err := boltstore.Load(ctx, to, head, entries); err != nil {
+				if err := boltstore.Load(ctx, disk.OS, to, head, entries); err != nil {
 					return nil, err
 				}
 				return boltstore.Open(to, boltstore.Options{})
@@ -229,7 +230,7 @@ func makeStore(ctx context.Context, path string, n int) (int, error) {
 		return 0, err
 	}
 	meta := sealer.last
-	err = boltstore.Load(ctx, path, 1000, func(yield func(store.Entry, error) bool) {
+	err = boltstore.Load(ctx, disk.OS, path, 1000, func(yield func(store.Entry, error) bool) {
 		done := false
 		for _, e := range plain {
 			if !done && e.Key > meta.Key {

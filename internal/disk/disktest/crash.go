@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // Restart returns the disk as the next process finds it: with all that was written, synced or not. The old one says ErrEnded from
@@ -15,7 +16,7 @@ func (d *Disk) Restart() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return &Disk{
-		root: d.root, rand: d.rand, room: d.room, n: d.n, trace: d.trace,
+		root: d.root, rand: d.rand, room: d.room, n: d.n, trace: d.trace, top: d.top,
 		names: d.names, kept: d.kept, pending: d.pending, handles: make(map[*os.File]*handle),
 	}
 }
@@ -27,39 +28,54 @@ func (d *Disk) PowerCut(root string) (*Disk, error) {
 	defer d.mu.Unlock()
 	next := New(root, d.rand)
 	next.n, next.trace, next.room = d.n, d.trace, d.room
-	names := d.keptNames()
-	made := make(map[*inode]string) // files that have a name already
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		old := names[name]
-		path := filepath.Join(root, name)
-		if dir := filepath.Dir(name); dir != "." && next.names[dir] == nil {
-			continue // the name is in a directory that is gone
-		}
-		if first, ok := made[old]; ok {
-			if err := os.Link(filepath.Join(root, first), path); err != nil {
-				return nil, err
-			}
-			next.set(name, next.names[first])
-			continue
-		}
-		ino := newInode(old.dir)
-		if old.dir {
-			if err := os.Mkdir(path, 0o700); err != nil {
-				return nil, err
-			}
-		} else if err := ino.restore(old, path, d.rand); err != nil {
-			return nil, err
-		}
-		made[old] = name
-		next.set(name, ino)
+	children := make(map[*inode][]nameSet)
+	for at, ino := range d.keptNames() {
+		children[at.dir] = append(children[at.dir], nameSet{at, ino})
 	}
-	return next, nil
+	made := make(map[*inode]revived) // files that have a name already
+	var revive func(old, dir *inode, path string) error
+	revive = func(old, dir *inode, path string) error {
+		list := children[old]
+		slices.SortFunc(list, func(a, b nameSet) int { return strings.Compare(a.base, b.base) })
+		for _, c := range list {
+			at, path := link{dir, c.base}, filepath.Join(path, c.base)
+			if first, ok := made[c.ino]; ok {
+				if err := os.Link(first.path, path); err != nil {
+					return err
+				}
+				next.set(at, first.ino)
+				continue
+			}
+			ino := newInode(c.ino.dir)
+			next.set(at, ino)
+			made[c.ino] = revived{ino, path}
+			var err error
+			if ino.dir {
+				if err = os.Mkdir(path, 0o700); err == nil {
+					err = revive(c.ino, ino, path)
+				}
+			} else {
+				err = ino.restore(c.ino, path, d.rand)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return next, revive(d.top, next.top, root)
+}
+
+// revived is what has become of an inode, and its first name.
+type revived struct {
+	ino  *inode
+	path string
 }
 
 // set gives a file a name that stays.
-func (d *Disk) set(name string, ino *inode) {
+func (d *Disk) set(at link, ino *inode) {
 	ino.links++
-	d.names[name], d.kept[name] = ino, ino
+	d.names[at], d.kept[at] = ino, ino
 }
 
 // restore makes the file that a power cut leaves of another.
@@ -78,7 +94,7 @@ func (i *inode) restore(old *inode, path string, r *rand.Rand) error {
 }
 
 // keptNames draws the names that a power cut leaves.
-func (d *Disk) keptNames() map[string]*inode {
+func (d *Disk) keptNames() map[link]*inode {
 	names := maps.Clone(d.kept)
 	mode := d.rand.IntN(4)
 	cut := d.rand.IntN(len(d.pending) + 1)

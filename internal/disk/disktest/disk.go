@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -82,10 +83,11 @@ type Disk struct {
 	n       int
 	trace   uint64
 	ended   End
-	room    int64 // bytes that are free; below 0: any number
-	names   map[string]*inode
-	kept    map[string]*inode // names that would survive
-	pending []nameChange      // what is not in kept
+	room    int64  // bytes that are free; below 0: any number
+	top     *inode // the root
+	names   map[link]*inode
+	kept    map[link]*inode // names that would survive
+	pending []nameChange    // what is not in kept
 	handles map[*os.File]*handle
 }
 
@@ -94,27 +96,32 @@ var _ disk.FS = (*Disk)(nil)
 // handle is an open file.
 type handle struct {
 	ino    *inode
-	name   string
 	append bool
 	pos    int64
 }
 
-// nameChange is what one operation did to the names of a directory.
+// link is where a name stands.
+type link struct {
+	dir  *inode
+	base string
+}
+
+// nameChange is what one operation did to names. It is durable once dir is synced.
 type nameChange struct {
-	dir  string
+	dir  *inode
 	sets []nameSet
 }
 
 type nameSet struct {
-	name string
-	ino  *inode // nil: the name is gone
+	link
+	ino *inode // nil: the name is gone
 }
 
 // New returns an empty disk whose files are below the existing, empty directory root. r decides what a fault leaves.
 func New(root string, r *rand.Rand) *Disk {
 	return &Disk{
-		root: root, rand: r, room: -1,
-		names: make(map[string]*inode), kept: make(map[string]*inode), handles: make(map[*os.File]*handle),
+		root: root, rand: r, room: -1, top: newInode(true),
+		names: make(map[link]*inode), kept: make(map[link]*inode), handles: make(map[*os.File]*handle),
 	}
 }
 
@@ -190,7 +197,7 @@ func (d *Disk) do(kind Kind, name string, fn func(keep float64) error) error {
 		err = f.Err
 	}
 	if f.Drop && kind == Sync {
-		if ino := d.names[name]; ino != nil {
+		if ino := d.inode(name); ino != nil {
 			ino.drop(d.rand)
 		}
 	}
@@ -213,20 +220,37 @@ func (d *Disk) rel(name string) string {
 	return rel
 }
 
-// change notes what happened to names in a directory, and does it.
-func (d *Disk) change(dir string, sets ...nameSet) {
-	d.pending = append(d.pending, nameChange{dir, sets})
+// inode returns what has a name in the root, nil if nothing has.
+func (d *Disk) inode(rel string) *inode {
+	ino := d.top
+	for part := range strings.SplitSeq(filepath.ToSlash(rel), "/") {
+		if part != "." && ino != nil {
+			ino = d.names[link{ino, part}]
+		}
+	}
+	return ino
+}
+
+// link returns where a name stands, whether something has it or not.
+func (d *Disk) link(name string) link {
+	rel := d.rel(name)
+	return link{d.inode(filepath.Dir(rel)), filepath.Base(rel)}
+}
+
+// change notes what happened to names, of which the first is in the directory that has to be synced, and does it.
+func (d *Disk) change(sets ...nameSet) {
+	d.pending = append(d.pending, nameChange{sets[0].dir, sets})
 	for _, s := range sets {
-		if old := d.names[s.name]; old != nil {
+		if old := d.names[s.link]; old != nil {
 			old.links--
 			d.release(old)
 		}
 		if s.ino == nil {
-			delete(d.names, s.name)
+			delete(d.names, s.link)
 			continue
 		}
 		s.ino.links++
-		d.names[s.name] = s.ino
+		d.names[s.link] = s.ino
 	}
 }
 
@@ -276,15 +300,15 @@ func (d *Disk) open(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	rel := d.rel(name)
-	ino := d.names[rel]
+	at := d.link(name)
+	ino := d.names[at]
 	if ino == nil {
 		ino = newInode(false)
-		d.change(filepath.Dir(rel), nameSet{rel, ino})
+		d.change(nameSet{at, ino})
 	} else if flag&os.O_TRUNC != 0 {
 		d.truncate(ino, 0)
 	}
-	d.handles[f] = &handle{ino: ino, name: rel, append: flag&os.O_APPEND != 0}
+	d.handles[f] = &handle{ino: ino, append: flag&os.O_APPEND != 0}
 	owners.Store(f, d)
 	return f, nil
 }
@@ -311,8 +335,7 @@ func (d *Disk) Mkdir(name string, perm fs.FileMode) error {
 		if err := os.Mkdir(name, perm); err != nil {
 			return err
 		}
-		rel := d.rel(name)
-		d.change(filepath.Dir(rel), nameSet{rel, newInode(true)})
+		d.change(nameSet{d.link(name), newInode(true)})
 		return nil
 	}))
 }
@@ -323,8 +346,7 @@ func (d *Disk) Link(oldname, newname string) error {
 		if err := os.Link(oldname, newname); err != nil {
 			return err
 		}
-		to := d.rel(newname)
-		d.change(filepath.Dir(to), nameSet{to, d.names[d.rel(oldname)]})
+		d.change(nameSet{d.link(newname), d.names[d.link(oldname)]})
 		return nil
 	}))
 }
@@ -335,8 +357,8 @@ func (d *Disk) Rename(oldname, newname string) error {
 		if err := os.Rename(oldname, newname); err != nil {
 			return err
 		}
-		from, to := d.rel(oldname), d.rel(newname)
-		d.change(filepath.Dir(to), nameSet{to, d.names[from]}, nameSet{from, nil})
+		from := d.link(oldname)
+		d.change(nameSet{d.link(newname), d.names[from]}, nameSet{from, nil})
 		return nil
 	}))
 }
@@ -347,8 +369,7 @@ func (d *Disk) Remove(name string) error {
 		if err := os.Remove(name); err != nil {
 			return err
 		}
-		rel := d.rel(name)
-		d.change(filepath.Dir(rel), nameSet{rel, nil})
+		d.change(nameSet{d.link(name), nil})
 		return nil
 	}))
 }
@@ -356,10 +377,10 @@ func (d *Disk) Remove(name string) error {
 // SyncDir implements disk.FS.
 func (d *Disk) SyncDir(dir string) error {
 	return pathError("syncdir", dir, d.do(SyncDir, dir, func(float64) error {
-		rel := d.rel(dir)
+		ino := d.inode(d.rel(dir))
 		rest := d.pending[:0]
 		for _, c := range d.pending {
-			if c.dir == rel {
+			if c.dir == ino {
 				c.apply(d.kept)
 			} else {
 				rest = append(rest, c)
@@ -370,12 +391,12 @@ func (d *Disk) SyncDir(dir string) error {
 	}))
 }
 
-func (c nameChange) apply(names map[string]*inode) {
+func (c nameChange) apply(names map[link]*inode) {
 	for _, s := range c.sets {
 		if s.ino == nil {
-			delete(names, s.name)
+			delete(names, s.link)
 		} else {
-			names[s.name] = s.ino
+			names[s.link] = s.ino
 		}
 	}
 }

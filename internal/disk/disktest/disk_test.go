@@ -247,3 +247,40 @@ func TestRestart(t *testing.T) {
 		t.Errorf("after a sync by the next process %q is left (%v)", contentOf(root, "f"), err)
 	}
 }
+
+// A directory that is renamed takes along what is in it, and is in one of both places whatever was synced.
+func TestRenamedDirectory(t *testing.T) {
+	look := func(root string) string {
+		return contentOf(root, filepath.Join("a", "f")) + " " + contentOf(root, filepath.Join("w", "b", "f"))
+	}
+	rename := func(d *Disk) {
+		must(t, d.Mkdir(filepath.Join(d.Root(), "a"), 0o700), d.Mkdir(filepath.Join(d.Root(), "w"), 0o700), d.SyncDir(d.Root()))
+		f := create(t, d, filepath.Join("a", "f"), 0)
+		write(t, f, sectors('f', 1)...)
+		must(t, f.Sync(), d.SyncDir(filepath.Join(d.Root(), "a")))
+		must(t, d.Rename(filepath.Join(d.Root(), "a"), filepath.Join(d.Root(), "w", "b")))
+		if got := look(d.Root()); got != "none f" {
+			t.Fatalf("renamed to %q", got)
+		}
+	}
+	left := after(t, rename, look)
+	if left["f none"] < 20 || left["none f"] < 20 || len(left) != 2 {
+		t.Errorf("without a sync: %v", left)
+	}
+	left = after(t, func(d *Disk) {
+		rename(d)
+		must(t, d.SyncDir(filepath.Join(d.Root(), "w")))
+	}, look)
+	if left["none f"] != 200 {
+		t.Errorf("synced: %v", left)
+	}
+	left = after(t, func(d *Disk) {
+		rename(d)
+		f := create(t, d, filepath.Join("w", "b", "f"), os.O_TRUNC)
+		write(t, f, sectors('g', 1)...)
+		must(t, f.Sync())
+	}, look)
+	if left["g none"] < 20 || left["none g"] < 20 || len(left) != 2 {
+		t.Errorf("written in its new place: %v", left)
+	}
+}

@@ -27,30 +27,30 @@ const (
 
 // Load makes a store of entries at the revision head in a new file at path, which is there only once all of it is on disk. The error is
 // fs.ErrExist if there is a file. See package store.
-func Load(ctx context.Context, path string, head store.Rev, entries iter.Seq2[store.Entry, error]) (err error) {
+func Load(ctx context.Context, fsys disk.FS, path string, head store.Rev, entries iter.Seq2[store.Entry, error]) (err error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(&fs.PathError{Op: "load", Path: path, Err: fs.ErrExist}, err)
 	}
 	temp := path + ".loading"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := fsys.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
+	if err := fsys.File(f).Close(); err != nil {
 		return err
 	}
 	defer func() {
-		if rmErr := os.Remove(temp); !errors.Is(rmErr, fs.ErrNotExist) {
+		if rmErr := fsys.Remove(temp); !errors.Is(rmErr, fs.ErrNotExist) {
 			err = errors.Join(err, rmErr)
 		}
 	}()
-	if err := guarded(func() error { return fill(disk.OS, temp) }); err != nil {
+	if err := guarded(func() error { return fill(fsys, temp) }); err != nil {
 		return err
 	}
-	db, _, err := openBolt(disk.OS, temp, false)
+	db, _, err := openBolt(fsys, temp, false)
 	if err != nil {
 		return err
 	}
@@ -63,10 +63,10 @@ func Load(ctx context.Context, path string, head store.Rev, entries iter.Seq2[st
 	if err = errors.Join(err, guarded(db.Close)); err != nil {
 		return fmt.Errorf("store: loading %s: %w", path, err)
 	}
-	if err := publish(disk.OS, temp, path); err != nil {
+	if err := publish(fsys, temp, path); err != nil {
 		return err
 	}
-	return disk.OS.SyncDir(filepath.Dir(path))
+	return fsys.SyncDir(filepath.Dir(path))
 }
 
 // loadAll puts the entries in transactions of about loadBytes, and the head with the last.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/store/storetest"
 )
@@ -16,7 +17,7 @@ import (
 func TestLoad(t *testing.T) {
 	storetest.RunLoad(t, func(t *testing.T, head store.Rev, entries iter.Seq2[store.Entry, error]) (store.Store, error) {
 		path := newPath(t)
-		err := Load(t.Context(), path, head, entries)
+		err := Load(t.Context(), disk.OS, path, head, entries)
 		if err != nil {
 			left, globErr := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
 			if len(left) > 0 || globErr != nil {
@@ -35,14 +36,14 @@ func TestLoadBeside(t *testing.T) {
 	if err := os.WriteFile(path+".loading", []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Load(t.Context(), path, 3, none); err != nil {
+	if err := Load(t.Context(), disk.OS, path, 3, none); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Load(t.Context(), path, 9, none); !errors.Is(err, fs.ErrExist) {
+	if err := Load(t.Context(), disk.OS, path, 9, none); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("Load over a store: %v", err)
 	}
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
@@ -50,7 +51,7 @@ func TestLoadBeside(t *testing.T) {
 	}
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Load(canceled, newPath(t), 3, none); !errors.Is(err, context.Canceled) {
+	if err := Load(canceled, disk.OS, newPath(t), 3, none); !errors.Is(err, context.Canceled) {
 		t.Errorf("a canceled Load: %v", err)
 	}
 }
