@@ -18,7 +18,8 @@ import (
 
 // outbox brings the audit records of changes from the store, where each is part of its change's commit, to the log: once each, also
 // after a crash. Entries stand at o/NODE/SEQUENCE-EVENTID. The sequence is drawn before the commit, so a change that has read
-// another's result sorts after it, and a scan that sees it sees the other: the log has causes before effects.
+// another's result sorts after it, and a scan that sees it sees the other: the log has causes before effects. Calls that change nothing do not
+// come this way: the record of one that found something done already may stand before that of the change that did it.
 //
 // The store is the queue. Nothing of it is kept in memory but how much is in it.
 type outbox struct {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -166,6 +167,11 @@ func (c *compaction) write(ctx context.Context, db *bbolt.DB, file *os.File, tem
 	r, root := newReader(file, tx, pageSize, newPool(pageSize))
 	free, err := r.openFreelist(tx.ID())
 	if err != nil {
+		return err
+	}
+	// What is not copied is gone, so there must be nothing in the file that this does not come to.
+	w := &walk{r: r, root: root, free: free}
+	if err := w.run(func(time.Duration) error { return ctx.Err() }); err != nil {
 		return err
 	}
 	info, err := file.Stat()

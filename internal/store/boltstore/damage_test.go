@@ -232,6 +232,61 @@ func TestFlippedBytes(t *testing.T) {
 	}
 }
 
+// TestFewerElements takes the last element from each page in use, as one flipped bit of its number does, or has a branch page lead to the same page
+// twice. That is damage, not a store with less in it: a compaction would copy what is left, and overwrite the rest.
+func TestFewerElements(t *testing.T) {
+	whole := sample(t, 300)
+	path := newPath(t)
+	pageSize := os.Getpagesize()
+	leaves, branches := 0, 0
+	for id := 2; id < len(whole)/pageSize; id++ {
+		page := whole[id*pageSize : (id+1)*pageSize]
+		n, flags := order.Uint16(page[10:]), order.Uint16(page[8:])
+		if flags != flagLeaf && flags != flagBranch || n < 2 || order.Uint64(page) != uint64(id) {
+			continue
+		}
+		damages := map[string]func(b []byte){"less": func(b []byte) { order.PutUint16(b[10:], n-1) }}
+		if flags == flagBranch {
+			damages["twice"] = func(b []byte) {
+				copy(b[pageHeaderSize+elemSize+8:pageHeaderSize+2*elemSize], b[pageHeaderSize+8:pageHeaderSize+elemSize])
+			}
+		}
+		for what, damage := range damages {
+			b := bytes.Clone(whole)
+			damage(b[id*pageSize:])
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Compact(t.Context(), path, CompactOptions{})
+			if err == nil {
+				continue // the page is not in use
+			}
+			if flags == flagLeaf {
+				leaves++
+			} else {
+				branches++
+			}
+			if !errors.Is(err, store.ErrDamaged) || !bytes.Equal(readFile(t, path), b) {
+				t.Errorf("page %d, %s: %v, or the file was changed", id, what, err)
+			}
+			if what == "twice" {
+				continue // found by looking at all pages only
+			}
+			s, err := Open(path, Options{})
+			if err == nil {
+				_, err = s.Scan(t.Context(), "", "", 1000)
+				s.Close()
+			}
+			if !errors.Is(err, store.ErrDamaged) {
+				t.Errorf("page %d, %s: reading everything: %v", id, what, err)
+			}
+		}
+	}
+	if leaves < 5 || branches < 2 {
+		t.Errorf("%d damaged leaves and %d branches were in use", leaves, branches)
+	}
+}
+
 // TestCircle makes every branch page its own descendant, which bbolt would follow until the stack is exhausted.
 func TestCircle(t *testing.T) {
 	const keys = 400

@@ -44,7 +44,8 @@ func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", store.ErrDamaged, fmt.Sprintf(format, args...))
 }
 
-// parsePage checks every element once, so that the accessors need not.
+// parsePage checks every element once, so that the accessors need not. bbolt puts what its elements are about behind them, without gaps: so a
+// page whose number of elements is wrong, which would only seem to have fewer, does not pass.
 func parsePage(buf []byte) (page, error) {
 	if len(buf) < pageHeaderSize {
 		return page{}, damaged("page of %d bytes", len(buf))
@@ -60,16 +61,20 @@ func parsePage(buf []byte) (page, error) {
 	if !p.leaf && p.n == 0 {
 		return page{}, damaged("branch page without children")
 	}
+	next := uint64(p.elem(p.n))
 	for i := range p.n {
 		off := p.elem(i)
-		var end uint64
+		var begin, size uint64
 		if p.leaf {
-			end = uint64(off) + p.u32(off+4) + p.u32(off+8) + p.u32(off+12)
+			begin, size = uint64(off)+p.u32(off+4), p.u32(off+8)+p.u32(off+12)
 		} else {
-			end = uint64(off) + p.u32(off) + p.u32(off+4)
+			begin, size = uint64(off)+p.u32(off), p.u32(off+4)
 		}
-		if end > uint64(len(buf)) {
-			return page{}, damaged("page element reaches %d of %d bytes", end, len(buf))
+		if begin != next {
+			return page{}, damaged("page element is at %d, not %d", begin, next)
+		}
+		if next += size; next > uint64(len(buf)) {
+			return page{}, damaged("page element reaches %d of %d bytes", next, len(buf))
 		}
 	}
 	return p, nil

@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"bytes"
-	"context"
 	"hash/fnv"
 	"os"
 	"testing"
@@ -94,7 +93,7 @@ func FuzzReader(f *testing.F) {
 				}
 			}
 			w := walk{r: r, root: root, free: free}
-			_ = w.run(t.Context(), new(Store), func(context.Context, time.Duration) error { return nil })
+			_ = w.run(func(time.Duration) error { return nil })
 		}
 		top := tree{r: r, root: root}
 		if data, ok, err := r.bucket(root, dataBucket); err == nil && ok {

@@ -273,5 +273,12 @@ func (sc *scrub) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return guarded(func() error { return w.run(ctx, s, sc.o.Rest) })
+	return guarded(func() error {
+		return w.run(func(took time.Duration) error {
+			if err := s.err(); err != nil {
+				return err
+			}
+			return sc.o.Rest(ctx, took)
+		})
+	})
 }

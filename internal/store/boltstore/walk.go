@@ -1,8 +1,6 @@
 package boltstore
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -28,17 +26,16 @@ func (w *walk) mark(id uint64) error {
 	return nil
 }
 
-func (w *walk) run(ctx context.Context, s *Store, rest func(context.Context, time.Duration) error) error {
+// run returns ErrDamaged unless every page is in use once or free. A page that is neither is one that something referred to: what was stored in it
+// is not reached, and still there. rest is called now and then, with how long the walk has been at work since.
+func (w *walk) run(rest func(time.Duration) error) error {
 	w.used = make([]uint64, w.r.pages/64+1)
 	w.begun = time.Now()
 	pause := func() error {
 		if w.n++; w.n%walkPages != 0 {
 			return nil
 		}
-		if err := s.err(); err != nil {
-			return err
-		}
-		if err := rest(ctx, time.Since(w.begun)); err != nil {
+		if err := rest(time.Since(w.begun)); err != nil {
 			return err
 		}
 		w.begun = time.Now()
@@ -62,13 +59,10 @@ func (w *walk) run(ctx context.Context, s *Store, rest func(context.Context, tim
 		}
 	}
 	if lost > 0 {
-		return fmt.Errorf("%w: %d pages are neither free nor in use", errLost, lost)
+		return damaged("%d pages are neither free nor in use", lost)
 	}
 	return nil
 }
-
-// errLost: there are pages that no scrub reaches; nothing that is stored is in them. Compact leaves them out.
-var errLost = errors.New("store: lost pages")
 
 // tree marks the pages from id downwards, and of the buckets in it.
 func (w *walk) tree(id uint64, depth int, pause func() error) error {
