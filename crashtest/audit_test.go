@@ -57,6 +57,7 @@ type auditRecord struct {
 		Current      string `json:"currentKeyMaterialId"`
 		MaterialID   string `json:"keyMaterialId"` // DeleteExpiredKeyMaterial
 	} `json:"serviceEventDetails"`
+	Writes    []struct{} `json:"keyturnWrites"`
 	Resources []struct {
 		ARN string
 	} `json:"resources"`
@@ -254,7 +255,9 @@ func (w *world) readCall(r *auditRecord, line []byte, onDemand map[*family][]*ca
 			w.fault("audit line %d: key %s was rotated, and not all of its keys had the material to rotate to", r.Keyturn.Seq, c.key.arn)
 		}
 	}
-	if c.change != nil && c.key.imported {
+	// A call that found nothing to change has a record that did not wait for those of the changes before, such as the expiry of the material
+	// that it was to delete.
+	if c.change != nil && c.key.imported && len(r.Writes) > 0 {
 		c.change(c.key.logged)
 	}
 }

@@ -179,6 +179,10 @@ func (w *world) fail(t *testing.T) {
 		}
 		t.Errorf("round %d: %s", w.round, f)
 	}
+	// With -artifacts it stays.
+	if err := os.CopyFS(filepath.Join(t.ArtifactDir(), "data"), os.DirFS(w.dir)); err != nil {
+		t.Error(err)
+	}
 	t.FailNow()
 }
 

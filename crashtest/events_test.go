@@ -111,7 +111,7 @@ func (w *world) readExpiry(k *key, r *auditRecord) {
 	m := k.logged.known(r.Details.MaterialID)
 	until, ok := k.logged.at[k].held[m]
 	if m == nil || !ok || until.IsZero() || r.EventTime.Before(until) {
-		w.fault("audit line %d: material %q of key %s expired at %v; it was there: %t, until %v", r.Keyturn.Seq, r.Details.MaterialID, k.arn, r.EventTime, ok, until)
+		w.faultOf(k, "audit line %d: material %q expired at %v; it was there: %t, until %v", r.Keyturn.Seq, r.Details.MaterialID, r.EventTime, ok, until)
 		return
 	}
 	k.logged.remove(k, m)

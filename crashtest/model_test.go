@@ -252,6 +252,11 @@ func (w *world) fault(format string, args ...any) {
 func (w *world) keyFault(k *key, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.faultOf(k, format, args...)
+}
+
+// faultOf is keyFault in a world that is locked.
+func (w *world) faultOf(k *key, format string, args ...any) {
 	w.fault("key %s (%s): %s; before that:\n\t\t%s", k.arn, k.kind.spec, fmt.Sprintf(format, args...), strings.Join(k.history, "\n\t\t"))
 }
 
