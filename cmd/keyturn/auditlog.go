@@ -85,33 +85,50 @@ func (a *app) openAudit(ctx context.Context, c appConfig, node string) (audit.Si
 			return nil, err
 		}
 	}
-	log, err := audit.Open(filepath.Join(c.DataDir, auditDir), o)
+	dir := filepath.Join(c.DataDir, auditDir)
+	log, err := audit.Open(dir, o)
 	if err != nil {
 		return nil, fmt.Errorf("opening the audit log: %w", err)
 	}
 	a.closers = append(a.closers, log.Close)
+	m, err := storedMark(ctx, a.sealed)
+	if err != nil {
+		return nil, err
+	}
+	if last := log.NextSeq() - 1; last < m.Line {
+		return nil, withHint(fmt.Errorf("%w: %s ends with line %d, and line %d was on the disk: it was cut off, or an older copy was put back", audit.ErrDamaged, dir, last, m.Line),
+			"put the lines that are missing back, from where the log is shipped to; if they are lost, move the folder away and start once with keyturn server "+
+				"--new-audit-log, so that no two lines get the same number")
+	}
 	return log, nil
+}
+
+// storedMark returns the mark that a server's store has, the zero Mark if it has none.
+func storedMark(ctx context.Context, sealed *seal.Store) (record.Mark, error) {
+	entries, err := sealed.Get(ctx, record.MarkStoreKey)
+	if err != nil || entries[0].Rev == 0 {
+		return record.Mark{}, err
+	}
+	r, err := record.Decode(record.MarkStoreKey, entries[0].Value)
+	if m, ok := r.(*record.Mark); ok {
+		return *m, err
+	}
+	return record.Mark{}, err
 }
 
 // lineAfterAll is a number that no line of the lost log has had: the microseconds since 1970, of which no log has had as many lines, by the
 // clock or by the latest time that the store remembers. It is below 2^53, so that every JSON reader has it exactly.
 func lineAfterAll(ctx context.Context, c appConfig, sealed *seal.Store) (uint64, error) {
-	last := c.Now()
-	entries, err := sealed.Get(ctx, record.MarkStoreKey)
+	m, err := storedMark(ctx, sealed)
 	if err != nil {
 		return 0, err
 	}
-	if e := entries[0]; e.Rev != 0 {
-		r, err := record.Decode(e.Key, e.Value)
-		if err != nil {
-			return 0, err
-		}
-		if m, ok := r.(*record.Mark); ok && m.Time.After(last) {
-			last = m.Time
-		}
+	last := c.Now()
+	if m.Time.After(last) {
+		last = m.Time
 	}
 	if last.UnixMicro() <= 0 {
 		return 0, errors.New("--new-audit-log: the clock is before 1970; set it")
 	}
-	return uint64(last.UnixMicro()), nil
+	return max(uint64(last.UnixMicro()), m.Line+1), nil
 }

@@ -64,3 +64,57 @@ func TestAuditLogLost(t *testing.T) {
 	}
 	usable(t, config, who)
 }
+
+// TestAuditLogCut takes whole lines off the end of a log: a server does not hand their numbers out again.
+func TestAuditLogCut(t *testing.T) {
+	config := initFiles(t, keyFileSeal)
+	dir := filepath.Join(filepath.Dir(config), "data")
+	who, err := runInitCommand(t, "--config", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	usable(t, config, who)
+	usable(t, config, who) // by now the first run's lines were on the disk
+	segments, err := auditSegments(dir)
+	if err != nil || len(segments) != 1 {
+		t.Fatalf("%v, %v", segments, err)
+	}
+	whole, err := os.ReadFile(segments[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(whole), "\n")
+	if err := os.WriteFile(segments[0], []byte(first+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err = runToEnd(t, "server", "--config", config)
+	if err == nil || !strings.Contains(err.Error(), "ends with line 1, and line ") || !strings.Contains(hintFor(err), "--new-audit-log") {
+		t.Errorf("server: %v", err)
+	}
+	out, _, err := printed(t, "verify", "--config", config)
+	if err == nil || !strings.Contains(out, "log-cut") {
+		t.Errorf("verify: %v\n%s", err, out)
+	}
+	if left, err := os.ReadFile(segments[0]); err != nil || string(left) != first+"\n" {
+		t.Errorf("the log was changed: %q, %v", left, err)
+	}
+	if err := os.WriteFile(segments[0], whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	usable(t, config, who)
+
+	// The hint's way out.
+	if err := os.WriteFile(segments[0], []byte(first+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, auditDir), filepath.Join(filepath.Dir(config), "cut")); err != nil {
+		t.Fatal(err)
+	}
+	ready := filepath.Join(t.TempDir(), "ready")
+	stop := runCommand(t, "server", "--config", config, "--ready-file", ready, "--new-audit-log")
+	waitEndpoint(t, ready)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	usable(t, config, who)
+}

@@ -123,6 +123,7 @@ func stored(t *testing.T) []Record {
 		&LastBackup{Backup: "b", At: when, Revision: 7, Bytes: 1 << 33, Full: true},
 		&Destroyed{At: when},
 		&Scrubbed{Number: 3, Started: when, Finished: when.Add(time.Minute), Destroyed: 9, Keyring: 1, File: 1 << 22, Free: 1 << 20, Overwritten: 4096},
+		&Mark{Time: when, Line: 1 << 40},
 	}
 }
 

@@ -2,8 +2,8 @@ package record
 
 import "time"
 
-// Mark is the high-water mark of time: the last time that a server's clock told and was believed. Never in keyturn dev. No audit event
-// stands behind it but where somebody accepted the clock.
+// Mark is the high-water mark of time, the last time that a server's clock told and was believed, and of the audit log. Never in keyturn dev. No
+// audit event stands behind it but where somebody accepted the clock.
 type Mark struct {
 	made `json:",inline"`
 	Time time.Time `json:"time"`
@@ -11,6 +11,9 @@ type Mark struct {
 	Suspended time.Time `json:"suspended,omitzero"`
 	// Restored: the store was made from a backup, and nobody has said yet that what its state of that time makes due shall happen.
 	Restored bool `json:"restored,omitzero"`
+	// Line is the number of a line of the audit log that was on the disk when the mark was written: a log that ends before it was cut. 0 in those of
+	// before there was this member.
+	Line uint64 `json:"line,omitzero"`
 }
 
 // MarkStoreKey is where the mark stands.

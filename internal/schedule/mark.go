@@ -108,7 +108,7 @@ func (r *Runner) keepMark(ctx context.Context, s clock.Status, every time.Durati
 		m.stored = &old // it was read a while ago, or somebody has accepted the clock: what is to be written is decided anew
 		return nil
 	}
-	next := record.Mark{Time: s.Mark, Suspended: s.Since, Restored: held}
+	next := record.Mark{Time: s.Mark, Suspended: s.Since, Restored: held, Line: max(r.p.DurableLine(), old.Line)}
 	next.By.Version = old.By.Version + 1
 	value, err := record.Encode(&next)
 	if err != nil {

@@ -143,6 +143,9 @@ func (p *Pipeline) Clock() clock.Clock { return p.clock }
 // Commits tells how many changes this pipeline has committed. Uses of keys, which are written down apart, are none.
 func (p *Pipeline) Commits() uint64 { return p.commits.Load() }
 
+// DurableLine returns the number of a line of the audit log that no power cut takes away any more, as are all before it; 0 if there is none.
+func (p *Pipeline) DurableLine() uint64 { return p.sink.SafeSeq() - 1 }
+
 // Healthy returns what keeps the server from being ready, joined by errors.Join, nil if nothing does: damaged records, or a log that
 // cannot be written.
 func (p *Pipeline) Healthy() error {

@@ -61,6 +61,7 @@ const (
 	LogGap           Kind = "log-gap"
 	LogLine          Kind = "log-line-malformed"
 	LogUnreadable    Kind = "log-segment-unreadable"
+	LogCut           Kind = "log-cut"
 	LogMissing       Kind = "log-missing"
 )
 
@@ -127,6 +128,7 @@ var Kinds = map[Kind]Meaning{
 	LogGap:         {Critical, "Lines of the log are missing, or come twice", logCopy, false},
 	LogLine:        {Critical, "A line of the log is not what keyturn writes", logCopy, false},
 	LogUnreadable:  {Critical, "A segment of the log cannot be read", logCopy, false},
+	LogCut:         {Critical, "The log ends before a line that was on the disk", logCopy, false},
 	LogMissing:     {Critical, "There are records and no audit log", logCopy, false},
 }
 

@@ -140,6 +140,8 @@ func (v *verifier) readLog(ctx context.Context) error {
 	h.First, h.Last, h.Lines, h.Bytes, h.Segments, h.Nodes = survey.First, survey.Last, survey.Lines, survey.Bytes, survey.Segments, survey.Nodes
 	if h.Lines == 0 && len(v.outbox) == 0 && v.report.Records > 0 && v.mentioned() {
 		v.find(LogMissing, "audit log", "")
+	} else if h.Last < v.durable {
+		v.find(LogCut, "audit log", "it ends with line %d, and line %d was there", h.Last, v.durable)
 	}
 	if err := v.takePending(); err != nil {
 		return err

@@ -146,8 +146,11 @@ func (v *verifier) take(e store.Entry) (record.Record, error) {
 		return nil, v.note(e.Key, nil)
 	}
 	v.derive(r, v.indexes.add)
-	if e.Key == record.RestoredStoreKey {
+	switch r := r.(type) {
+	case *record.Restored:
 		v.restoredBy = v.hash.short(r.Provenance().Event)
+	case *record.Mark:
+		v.durable = r.Line
 	}
 	return r, v.note(e.Key, r.Provenance())
 }

@@ -152,6 +152,7 @@ type verifier struct {
 	suspects   map[[16]byte][]suspect
 	kept       int          // suspects
 	restorer   *restoration // the last one that the log tells of
+	durable    uint64       // the number of a line that the log has had on the disk, as the store says
 	restoredBy [16]byte     // the event that the store says it was restored by, zero for none
 	read       int64        // bytes
 	phase      Phase

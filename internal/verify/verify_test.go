@@ -266,6 +266,10 @@ var faults = []fault{
 	{"a restoration of nobody's", func(_ *world, l lines) lines {
 		return append(l, audit.Line{Seq: l[len(l)-1].Seq + 1, JSON: []byte(restoredLine)})
 	}, []verify.Kind{verify.RestoreUnknown}, at("line ")},
+	{"log cut after its last change", func(w *world, l lines) lines {
+		w.change(nil, &record.Mark{Time: start, Line: l[len(l)-1].Seq + 1})
+		return l
+	}, []verify.Kind{verify.LogCut}, at("audit log")},
 	{"no log", func(*world, lines) lines { return lines{} }, []verify.Kind{verify.LogMissing}, at("")},
 }
 
