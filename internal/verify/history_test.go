@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -413,6 +414,68 @@ func TestUnreadablePages(t *testing.T) {
 		r, err := verify.Run(t.Context(), verify.Config{Snapshot: unreadable{s, kind}, Scratch: t.TempDir()})
 		if err != nil || kindsOf(r) != string(verify.StoreUnreadable) || r.Indexes || len(r.Mends) > 0 {
 			t.Errorf("%s: %v %v", kind, err, told(r))
+		}
+	}
+}
+
+// dying is a snapshot of which something can be read once only.
+type dying struct {
+	verify.Snapshot
+	kind   string // of which entries it is
+	value  bool   // values do not open, else pages cannot be read
+	second *bool
+}
+
+func (d dying) ScanSealed(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error) {
+	if *d.second && !d.value && prefix == d.kind {
+		return nil, fmt.Errorf("a page: %w", store.ErrDamaged)
+	}
+	return d.Snapshot.ScanSealed(ctx, prefix, after, limit)
+}
+
+func (d dying) Open(e store.Entry) ([]byte, error) {
+	if *d.second && d.value && strings.HasPrefix(e.Key, d.kind) {
+		return nil, store.ErrDamaged
+	}
+	return d.Snapshot.Open(e)
+}
+
+// TestDyingDisk: where what is wrong is given its names, the store is read once more. What cannot be read then makes no counter smaller, and no
+// index entry one too many.
+func TestDyingDisk(t *testing.T) {
+	w := newWorld(t)
+	counter := record.GrantCounter(owner, w.key)
+	n, err := record.DecodeCounter(w.get(counter).Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(store.Write{Key: counter, Value: record.EncodeCounter(n + 1)})
+	s, err := w.sealed.TakeSnapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	second := false
+	for _, test := range []struct {
+		snapshot verify.Snapshot
+		want     string
+	}{
+		{s, string(verify.CounterWrong)},
+		{dying{s, "g/", false, &second}, string(verify.StoreUnreadable)},
+		{dying{s, "c/", false, &second}, string(verify.StoreUnreadable)},
+		{dying{s, "g/", true, &second}, string(verify.ValueUnreadable)},
+	} {
+		second = false
+		r, err := verify.Run(t.Context(), verify.Config{
+			Snapshot: test.snapshot, Log: w.lines(), Scratch: t.TempDir(), Progress: func(p verify.Progress) { second = p.Phase == verify.PhaseNames },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := test.want == string(verify.CounterWrong)
+		kinds := slices.Compact(strings.Fields(kindsOf(r)))
+		if strings.Join(kinds, " ") != test.want || r.Indexes != whole || whole != (len(r.Mends) == 1) {
+			t.Errorf("found %v, compared %t, %d mends; want %s", told(r), r.Indexes, len(r.Mends), test.want)
 		}
 	}
 }
