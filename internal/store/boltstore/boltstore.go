@@ -66,6 +66,7 @@ type stage int
 const (
 	beforeWrite stage = iota // nothing of the transaction is on disk
 	afterWrite               // all of it is
+	readFree                 // a page that is free is to be read
 	beforeErase              // of free pages
 	afterErase               // not synced yet
 	syncErased
