@@ -187,7 +187,7 @@ func inspectConfig(path string, in *probe.Input) error {
 		in.TLSCert, in.TLSKey = c.TLS.Certificate, c.TLS.Key
 	}
 	in.Secrets, in.Policies = c.secretFiles(), c.policyFiles()
-	others := append([]string{securityFile, securityFile + ".1", checkDir, censusFile}, boltstore.Leftovers(storeFile)...)
+	others := append([]string{securityFile, securityFile + ".1", checkDir, censusFile, ownTemp(censusFile)}, boltstore.Leftovers(storeFile)...)
 	in.Layout = probe.Layout{Lock: lockFile, Store: storeFile, Audit: auditDir, Others: others, Restoring: restoringDir, Reserved: seal.Reserved}
 	in.Unseal = c.tryUnseal
 	return nil
