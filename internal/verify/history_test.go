@@ -255,6 +255,29 @@ func TestRunnerOneAtATime(t *testing.T) {
 	}
 }
 
+// TestRunnerWithoutRoom: on a disk that has nothing to spare no run begins, and its status says why.
+func TestRunnerWithoutRoom(t *testing.T) {
+	w := newWorld(t)
+	ended := make(chan verify.Status, 1)
+	room := int64(-1)
+	runner := verify.NewRunner(verify.RunnerConfig{
+		Store: w.sealed, Sink: w.sink, Scratch: t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler), Done: func(s verify.Status) { ended <- s },
+		Room: func() (int64, error) { return room, nil },
+	})
+	for _, want := range []verify.State{verify.Failed, verify.Complete} {
+		if _, err := runner.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if s := <-ended; s.State != want || (want == verify.Failed) != strings.Contains(s.Problem, "make room") {
+			t.Errorf("%+v, want %s", s, want)
+		}
+		room = 1 << 20
+	}
+	if err := runner.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // holding is a log that waits before it is read.
 type holding struct {
 	audit.Sink
