@@ -21,14 +21,6 @@ import (
 	"github.com/keyturn/keyturn/internal/verify"
 )
 
-// numbered gives the lines new numbers, as a log of its own has them.
-func numbered(l lines) lines {
-	for i := range l {
-		l[i].Seq = uint64(i) + 1
-	}
-	return l
-}
-
 // older is the log as keyturn wrote it before its lines listed what changes write.
 func older(l lines) lines {
 	out := make(lines, len(l))
