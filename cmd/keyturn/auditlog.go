@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -13,9 +14,13 @@ import (
 	"github.com/keyturn/keyturn/internal/store"
 )
 
-// auditSegments are the files of the audit log in a data directory.
-func auditSegments(dataDir string) ([]string, error) {
-	return filepath.Glob(filepath.Join(dataDir, auditDir, "audit-*.jsonl"))
+// auditSegments are the numbers of the first lines of the files of the audit log in a data directory.
+func auditSegments(dataDir string) ([]uint64, error) {
+	firsts, err := audit.Segments(filepath.Join(dataDir, auditDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return firsts, err
 }
 
 // noAuditLog refuses to begin anew where there was a store: everything encrypted under it would look lost for good.

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/keyturn/keyturn/internal/store"
 )
 
 // TestAuditLogLost takes the audit log of a store away: nothing begins it anew until somebody says that it is lost.
@@ -49,12 +53,11 @@ func TestAuditLogLost(t *testing.T) {
 	if err != nil || len(segments) != 1 {
 		t.Fatalf("%v, %v", segments, err)
 	}
-	name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(segments[0]), "audit-"), ".jsonl")
-	first, err := strconv.ParseUint(name, 10, 64)
-	if err != nil || first < 1_700_000_000_000_000 || first >= 1<<53 {
-		t.Errorf("the log begins at %d, %v", first, err)
+	first := segments[0]
+	if first < 1_700_000_000_000_000 || first >= 1<<53 {
+		t.Errorf("the log begins at %d", first)
 	}
-	text, err := os.ReadFile(segments[0])
+	text, err := os.ReadFile(filepath.Join(dir, auditDir, fmt.Sprintf("audit-%020d.jsonl", first)))
 	if err != nil || !strings.Contains(string(text), `"eventName":"BeginAuditLog"`) || !strings.Contains(string(text), `"eventType":"AwsServiceEvent"`) ||
 		!strings.Contains(string(text), `"firstLine":`+strconv.FormatUint(first, 10)) {
 		t.Errorf("%s, %v", text, err)
@@ -75,16 +78,13 @@ func TestAuditLogCut(t *testing.T) {
 	}
 	usable(t, config, who)
 	usable(t, config, who) // by now the first run's lines were on the disk
-	segments, err := auditSegments(dir)
-	if err != nil || len(segments) != 1 {
-		t.Fatalf("%v, %v", segments, err)
-	}
-	whole, err := os.ReadFile(segments[0])
+	segment := filepath.Join(dir, auditDir, "audit-00000000000000000001.jsonl")
+	whole, err := os.ReadFile(segment)
 	if err != nil {
 		t.Fatal(err)
 	}
 	first, _, _ := strings.Cut(string(whole), "\n")
-	if err := os.WriteFile(segments[0], []byte(first+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(segment, []byte(first+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	err = runToEnd(t, "server", "--config", config)
@@ -95,16 +95,16 @@ func TestAuditLogCut(t *testing.T) {
 	if err == nil || !strings.Contains(out, "log-cut") {
 		t.Errorf("verify: %v\n%s", err, out)
 	}
-	if left, err := os.ReadFile(segments[0]); err != nil || string(left) != first+"\n" {
+	if left, err := os.ReadFile(segment); err != nil || string(left) != first+"\n" {
 		t.Errorf("the log was changed: %q, %v", left, err)
 	}
-	if err := os.WriteFile(segments[0], whole, 0o600); err != nil {
+	if err := os.WriteFile(segment, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	usable(t, config, who)
 
 	// The hint's way out.
-	if err := os.WriteFile(segments[0], []byte(first+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(segment, []byte(first+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(filepath.Join(dir, auditDir), filepath.Join(filepath.Dir(config), "cut")); err != nil {
@@ -117,4 +117,21 @@ func TestAuditLogCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	usable(t, config, who)
+}
+
+// TestAuditLogOddPath: a directory whose name would be a pattern is one like others.
+func TestAuditLogOddPath(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data [1]")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		startDev(t, dir).stop()
+	}
+	if err := os.Remove(filepath.Join(dir, storeFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openApp(t.Context(), devConfig(t, dir)); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("an audit log without its store: %v", err)
+	}
 }

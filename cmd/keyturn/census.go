@@ -66,7 +66,7 @@ func (a *app) saveCensus(dir, deployment string, engine store.Store) {
 	if !ok || at == 0 {
 		return
 	}
-	err := replaceFile(filepath.Join(dir, censusFile), 0o600, func(w io.Writer) error {
+	err := replaceOwnFile(filepath.Join(dir, censusFile), func(w io.Writer) error {
 		return json.NewEncoder(w).Encode(census{Deployment: deployment, Revision: at, Keys: state})
 	})
 	if err != nil {

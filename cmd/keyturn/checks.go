@@ -140,7 +140,7 @@ func (s *serverChecks) open(c appConfig, p *service.Pipeline, ops []*service.Op)
 					return
 				}
 				s.log.Info("keys checked", "account", account, "keys", r.Summary.Keys, "counts", r.Summary.Counts, "changes", len(changes), "seconds", took.Seconds())
-				if err = errors.Join(err, replaceFile(s.file(account), 0o600, m.Save)); err != nil {
+				if err = errors.Join(err, replaceOwnFile(s.file(account), m.Save)); err != nil {
 					s.log.Error("the check of the keys did not end as it should", "account", account, "error", err)
 				}
 			},

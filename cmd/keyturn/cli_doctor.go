@@ -18,6 +18,7 @@ import (
 	"github.com/keyturn/keyturn/internal/doctor"
 	"github.com/keyturn/keyturn/internal/doctor/probe"
 	"github.com/keyturn/keyturn/internal/seal"
+	"github.com/keyturn/keyturn/internal/store/boltstore"
 )
 
 type doctorFlags struct {
@@ -186,7 +187,8 @@ func inspectConfig(path string, in *probe.Input) error {
 		in.TLSCert, in.TLSKey = c.TLS.Certificate, c.TLS.Key
 	}
 	in.Secrets, in.Policies = c.secretFiles(), c.policyFiles()
-	in.Layout = probe.Layout{Lock: lockFile, Store: storeFile, Audit: auditDir, Others: []string{securityFile, securityFile + ".1", checkDir, censusFile}, Restoring: restoringDir, Reserved: seal.Reserved}
+	others := append([]string{securityFile, securityFile + ".1", checkDir, censusFile, ownTemp(censusFile)}, boltstore.Leftovers(storeFile)...)
+	in.Layout = probe.Layout{Lock: lockFile, Store: storeFile, Audit: auditDir, Others: others, Restoring: restoringDir, Reserved: seal.Reserved}
 	in.Unseal = c.tryUnseal
 	return nil
 }

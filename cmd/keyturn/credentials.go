@@ -36,8 +36,11 @@ func devAccessKey(path string) (accessKey, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		k := newAccessKey()
-		text := fmt.Sprintf("[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n", devProfile, k.id, k.secret)
-		if err := writeFileWhole(path, []byte(text), 0o600); err != nil {
+		err := replaceOwnFile(path, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n", devProfile, k.id, k.secret)
+			return err
+		})
+		if err != nil {
 			return accessKey{}, fmt.Errorf("writing the credentials file: %w", err)
 		}
 		return k, nil
@@ -81,14 +84,33 @@ func writeFileWhole(path string, data []byte, mode os.FileMode) error {
 
 // replaceFile does the same with what a function writes.
 func replaceFile(path string, mode os.FileMode, write func(io.Writer) error) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
-	buffered := bufio.NewWriterSize(tmp, 64<<10)
-	if err := errors.Join(write(buffered), buffered.Flush(), tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
+	return replaceBy(temp, path, mode, write)
+}
+
+// replaceOwnFile does it where nobody else writes, in a data directory that is locked, under a temporary name that is always the same: what a
+// process that died has left is overwritten.
+func replaceOwnFile(path string, write func(io.Writer) error) error {
+	temp, err := os.OpenFile(ownTemp(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
 		return err
 	}
-	return os.Rename(tmp.Name(), path)
+	return replaceBy(temp, path, 0o600, write)
+}
+
+// ownTemp is the temporary name of replaceOwnFile.
+func ownTemp(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
+}
+
+func replaceBy(temp *os.File, path string, mode os.FileMode, write func(io.Writer) error) error {
+	defer os.Remove(temp.Name())
+	buffered := bufio.NewWriterSize(temp, 64<<10)
+	if err := errors.Join(write(buffered), buffered.Flush(), temp.Chmod(mode), temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), path)
 }

@@ -73,6 +73,9 @@ func (a *app) openOperator(ctx context.Context, c appConfig, sealed *seal.Store,
 	return a.operator.Migrated(ctx, a.pipeline)
 }
 
+// verifyReserve is what the scratch files of a verification leave free in the data directory, for changes and their audit records.
+const verifyReserve = 512 << 20
+
 // openVerify makes what verifies the store while the server runs.
 func (a *app) openVerify(c appConfig, sealed *seal.Store, sink audit.Sink) *verify.Runner {
 	rc := verify.RunnerConfig{
@@ -87,6 +90,10 @@ func (a *app) openVerify(c appConfig, sealed *seal.Store, sink audit.Sink) *veri
 	}
 	if c.DataDir != "" {
 		rc.LogDir, rc.Scratch = filepath.Join(c.DataDir, auditDir), c.DataDir
+		rc.Room = func() (int64, error) {
+			d, err := diskSpace(c.DataDir)
+			return int64(d.Free) - verifyReserve, err
+		}
 		rc.StoreBytes = func() int64 { return fileBytes(filepath.Join(c.DataDir, storeFile)) }
 		rc.LogBytes = func() int64 { return dirBytes(rc.LogDir) }
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -357,6 +358,35 @@ func TestCensusStays(t *testing.T) {
 		if n, ok := open(census); ok || n != "map[]" {
 			t.Errorf("%s: %s, %v", name, n, ok)
 		}
+	}
+}
+
+// TestOwnFileCutOff: what a process has left that died while it wrote a file of the data directory is overwritten by the next that writes it.
+func TestOwnFileCutOff(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	temp := ""
+	err := replaceOwnFile(path, func(io.Writer) error {
+		left, err := os.ReadDir(dir)
+		if err != nil || len(left) != 1 {
+			t.Fatalf("while it is written there are %v, %v", left, err)
+		}
+		temp = filepath.Join(dir, left[0].Name())
+		return errors.New("not written")
+	})
+	if left, dirErr := os.ReadDir(dir); err == nil || dirErr != nil || len(left) != 0 {
+		t.Errorf("not written: %v, beside it %v, %v", err, left, dirErr)
+	}
+	if err := os.WriteFile(temp, bytes.Repeat([]byte("left"), 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err = replaceOwnFile(path, func(w io.Writer) error {
+		_, err := io.WriteString(w, "whole")
+		return err
+	})
+	text, readErr := os.ReadFile(path)
+	if left, dirErr := os.ReadDir(dir); errors.Join(err, readErr, dirErr) != nil || string(text) != "whole" || len(left) != 1 {
+		t.Errorf("%q, beside it %v, %v", text, left, errors.Join(err, readErr, dirErr))
 	}
 }
 

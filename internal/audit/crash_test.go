@@ -15,7 +15,7 @@ import (
 // lastSegment returns the path of the last segment in dir.
 func lastSegment(t rapid.TB, dir string) string {
 	t.Helper()
-	firsts, err := segments(dir)
+	firsts, err := Segments(dir)
 	if err != nil || len(firsts) == 0 {
 		t.Fatal(firsts, err)
 	}

@@ -23,7 +23,7 @@ func Import(dir string, first uint64, lines iter.Seq2[[]byte, error], o Options)
 	if err := o.files.mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
 		return 0, fmt.Errorf("audit: %w", err)
 	}
-	if there, err := segments(dir); err != nil || len(there) > 0 {
+	if there, err := Segments(dir); err != nil || len(there) > 0 {
 		return 0, errors.Join(fmt.Errorf("audit: %s must not have a log", dir), err)
 	}
 	im := &importer{dir: dir, opts: o, next: first}

@@ -34,7 +34,7 @@ func TestImport(t *testing.T) {
 			if err != nil || next != first+100 {
 				t.Fatalf("next is %d (%v)", next, err)
 			}
-			if firsts, err := segments(dir); err != nil || len(firsts) < 5 || firsts[0] != first {
+			if firsts, err := Segments(dir); err != nil || len(firsts) < 5 || firsts[0] != first {
 				t.Errorf("segments %v (%v)", firsts, err)
 			}
 			l, err := Open(dir, Options{NodeID: "node"})

@@ -51,7 +51,7 @@ const inspectNodes = 16
 // numbers are what they say: after a flaw they may go back.
 func Inspect(ctx context.Context, dir string, to uint64, line func(Line) error, flaw func(Flaw) error) (Survey, error) {
 	s := survey{ctx: ctx, dir: dir, to: to, line: line, flaw: flaw}
-	firsts, err := segments(dir)
+	firsts, err := Segments(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return s.Survey, nil
 	}

@@ -122,7 +122,7 @@ func Open(dir string, opts Options) (*Log, error) {
 
 // openLast finds the end of the log, repairs it, and opens the segment to append to.
 func (l *Log) openLast() error {
-	firsts, err := segments(l.dir)
+	firsts, err := Segments(l.dir)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func TestLogReopens(t *testing.T) {
 	for from := range len(all) + 1 {
 		wantLines(t, lines(t, Read(dir, uint64(from+1))), uint64(from+1), all[from:]...)
 	}
-	firsts, err := segments(dir)
+	firsts, err := Segments(dir)
 	if err != nil || len(firsts) < 3 {
 		t.Errorf("segments %v, %v; want several", firsts, err)
 	}
@@ -86,7 +86,7 @@ func TestReadFindsGaps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	firsts, err := segments(dir)
+	firsts, err := Segments(dir)
 	if err != nil || len(firsts) < 3 {
 		t.Fatal(firsts, err)
 	}

@@ -30,7 +30,7 @@ func read(dir string, from, to uint64) iter.Seq2[Line, error] {
 		if from > to {
 			return
 		}
-		firsts, err := segments(dir)
+		firsts, err := Segments(dir)
 		if err != nil {
 			yield(Line{}, err)
 			return
@@ -68,7 +68,7 @@ func read(dir string, from, to uint64) iter.Seq2[Line, error] {
 
 // Next returns the number that the next line of the log in dir will get: 1 if there is no log. A last line that is not whole does not count.
 func Next(dir string) (uint64, error) {
-	firsts, err := segments(dir)
+	firsts, err := Segments(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(firsts) == 0 {
 		return 1, nil
 	}

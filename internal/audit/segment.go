@@ -38,8 +38,8 @@ func parseSegmentName(name string) (first uint64, ok bool) {
 	return first, err == nil && first > 0 && segmentName(first) == name
 }
 
-// segments lists the first numbers of the segments in dir, ascending. Other files are none of ours.
-func segments(dir string) ([]uint64, error) {
+// Segments lists the numbers of the first lines of the segments in dir, ascending. Other files are none of ours.
+func Segments(dir string) ([]uint64, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)

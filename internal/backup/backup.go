@@ -48,7 +48,7 @@ type Position struct {
 	// Line is the SHA-256 of the audit line before Next, in hexadecimal, also without Audit: it tells the store from one that was put back to an
 	// earlier state and went on otherwise. "" if there was none, and in backups of before there was this member: nothing goes on from those.
 	Line string `json:"line,omitempty"`
-	// Recorded: the store has a record of the backup, once that is whole.
+	// Recorded: store and audit log have a record of the backup, once that is whole.
 	Recorded bool `json:"recorded,omitempty"`
 }
 

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -8,13 +9,15 @@ import (
 	"fmt"
 	"hash"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/keyturn/keyturn/internal/record"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
 // Revisions and numbers of lines tell nothing once a data directory has been put back to an earlier state, as by a snapshot of the machine or of
 // the file system: what is written then gets numbers that were there before. Three things tell such a store from the one that a backup was made
-// of: the last audit line, which has a random event ID; the record that a server makes of its backups; and, when files are read together, the
+// of: the last audit line, which has a random event ID; what a server writes of its backups; and, when files are read together, the
 // sealed values, each of which has a random nonce.
 
 // lineDigest is what a position says of an audit line: its SHA-256, in hexadecimal.
@@ -57,16 +60,52 @@ func (b *Backup) goesOn(ctx context.Context, base *Position) error {
 	if !base.Recorded {
 		return nil
 	}
-	// The commit that recorded that backup came after its state, and the entry is never deleted.
-	last, err := b.snapshot.Get(ctx, record.LastBackupStoreKey)
-	if err != nil {
+	switch known, err := b.knows(ctx, base); {
+	case err != nil:
 		return err
-	}
-	if last[0].Rev <= base.Revision {
+	case !known:
 		return fmt.Errorf("%w: the store does not know of backup %s: the data directory was put back to an earlier state; %s", ErrChain, base.Backup, fullInstead)
 	}
 	return nil
 }
+
+// knows tells whether store and log have what a server writes in one commit once a backup is whole: an entry, until the next backup, and an event.
+func (b *Backup) knows(ctx context.Context, base *Position) (bool, error) {
+	last, err := b.snapshot.Get(ctx, record.LastBackupStoreKey)
+	if err != nil || last[0].Rev <= base.Revision { // the commit came after the state, and the entry is never deleted
+		return false, err
+	}
+	if r, err := record.Decode(record.LastBackupStoreKey, last[0].Value); err != nil {
+		return false, err
+	} else if last, ok := r.(*record.LastBackup); ok && last.Backup == base.Backup {
+		return true, nil
+	}
+	id := []byte(base.Backup)
+	for line, err := range b.source.Log.Since(base.Next) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil || line.Seq >= b.Next {
+			return false, err
+		}
+		if !bytes.Contains(line.JSON, id) {
+			continue
+		}
+		var e struct {
+			Name    string `json:"eventName"`
+			Details struct {
+				Backup string `json:"backupId"`
+			} `json:"serviceEventDetails"`
+		}
+		if json.Unmarshal(line.JSON, &e) == nil && e.Name == CompleteBackup && e.Details.Backup == base.Backup {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// CompleteBackup is the event of a backup that a server has made and sent whole, with its ID as backupId.
+const CompleteBackup = "CompleteBackup"
 
 // keptDigest is the digest of the entries that an incremental backup has by their keys only.
 type keptDigest struct{ hash.Hash }

@@ -3,6 +3,7 @@ package backup
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -58,6 +59,9 @@ func (d *deployment) recorded(b *Backup) {
 	if err == nil {
 		_, err = d.store.Commit(d.t.Context(), store.Batch{Writes: []store.Write{{Key: r.StoreKey(), Value: value}}})
 	}
+	if err == nil {
+		_, err = d.log.Append(fmt.Appendf(nil, `{"eventID":"%s","eventName":"CompleteBackup","serviceEventDetails":{"backupId":"%s"}}`, b.Backup, b.Backup))
+	}
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -112,28 +116,48 @@ func TestPutBack(t *testing.T) {
 	}
 }
 
-// TestPutBackSilently: changes without audit lines are told by the record of the backup, if a server made it.
+// TestPutBackSilently: changes without audit lines are told by what a server writes of the backup, also if it has made others since.
 func TestPutBackSilently(t *testing.T) {
 	needsAge(t)
-	d := newDeployment(t, 22)
-	to, _ := keyPair(t)
-	d.change(20)
-	other := d.putBack(23)
-	d.silent("one")
-	source := d.source()
-	source.Records = true
-	b, err := Take(t.Context(), source, Options{Recipients: to})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	d.recorded(b)
-	d.change(5)
-	d.take(Options{Recipients: to, Since: &b.Position})
-	other.silent("another")
-	other.change(5)
-	if _, err := Take(t.Context(), other.source(), Options{Recipients: to, Since: &b.Position}); !errors.Is(err, ErrChain) || !strings.Contains(err.Error(), b.Backup) {
-		t.Errorf("got %v", err)
+	for _, others := range []int{0, 1, 3} {
+		d := newDeployment(t, 22)
+		to, _ := keyPair(t)
+		d.change(20)
+		other := d.putBack(23)
+		take := func(d *deployment, since *Position) (*Backup, error) {
+			source := d.source()
+			source.Records = true
+			b, err := Take(t.Context(), source, Options{Recipients: to, Since: since})
+			if err == nil {
+				t.Cleanup(b.Close)
+			}
+			return b, err
+		}
+		d.silent("one")
+		d.silent("two")
+		b, err := take(d, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.recorded(b)
+		other.silent("another")
+		for _, each := range []*deployment{d, other} {
+			each.change(5)
+			for range others {
+				another, err := take(each, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				each.recorded(another)
+				each.change(1)
+			}
+		}
+		if _, err := take(d, &b.Position); err != nil {
+			t.Errorf("%d backups since: %v", others, err)
+		}
+		if _, err := take(other, &b.Position); !errors.Is(err, ErrChain) || !strings.Contains(err.Error(), b.Backup) {
+			t.Errorf("put back, %d backups since: %v", others, err)
+		}
 	}
 }
 

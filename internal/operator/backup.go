@@ -198,7 +198,7 @@ func completeBackup() *service.Op {
 				r.By = old.By
 			}
 			tx.Put(r)
-			e := q.event(tx, "CompleteBackup")
+			e := q.event(tx, backup.CompleteBackup)
 			e.ServiceEventDetails.Str("backupTime", q.header.Time.Format(time.RFC3339Nano))
 			e.ServiceEventDetails.Bool("full", r.Full)
 			e.ServiceEventDetails.Int("entries", q.manifest.Entries)

@@ -130,7 +130,7 @@ func TestScrubWithin(t *testing.T) {
 			at := time.Now()
 			time.Sleep(within)
 			d, err := o.debt(t.Context())
-			if err != nil || d.owed() || !d.last.Started.After(at) || d.last.Finished.After(at.Add(within)) {
+			if err != nil || d.owed() || d.last.Started.Before(at) || d.last.Finished.After(at.Add(within)) {
 				t.Errorf("after %v: %+v, %v; destroyed at %v", gap, d, err, at)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -246,6 +247,29 @@ func TestRunnerOneAtATime(t *testing.T) {
 	}
 }
 
+// TestRunnerWithoutRoom: on a disk that has nothing to spare no run begins, and its status says why.
+func TestRunnerWithoutRoom(t *testing.T) {
+	w := newWorld(t)
+	ended := make(chan verify.Status, 1)
+	room := int64(-1)
+	runner := verify.NewRunner(verify.RunnerConfig{
+		Store: w.sealed, Sink: w.sink, Scratch: t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler), Done: func(s verify.Status) { ended <- s },
+		Room: func() (int64, error) { return room, nil },
+	})
+	for _, want := range []verify.State{verify.Failed, verify.Complete} {
+		if _, err := runner.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if s := <-ended; s.State != want || (want == verify.Failed) != strings.Contains(s.Problem, "make room") {
+			t.Errorf("%+v, want %s", s, want)
+		}
+		room = 1 << 20
+	}
+	if err := runner.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // holding is a log that waits before it is read.
 type holding struct {
 	audit.Sink
@@ -405,6 +429,68 @@ func TestUnreadablePages(t *testing.T) {
 		r, err := verify.Run(t.Context(), verify.Config{Snapshot: unreadable{s, kind}, Scratch: t.TempDir()})
 		if err != nil || kindsOf(r) != string(verify.StoreUnreadable) || r.Indexes || len(r.Mends) > 0 {
 			t.Errorf("%s: %v %v", kind, err, told(r))
+		}
+	}
+}
+
+// dying is a snapshot of which something can be read once only.
+type dying struct {
+	verify.Snapshot
+	kind   string // of which entries it is
+	value  bool   // values do not open, else pages cannot be read
+	second *bool
+}
+
+func (d dying) ScanSealed(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error) {
+	if *d.second && !d.value && prefix == d.kind {
+		return nil, fmt.Errorf("a page: %w", store.ErrDamaged)
+	}
+	return d.Snapshot.ScanSealed(ctx, prefix, after, limit)
+}
+
+func (d dying) Open(e store.Entry) ([]byte, error) {
+	if *d.second && d.value && strings.HasPrefix(e.Key, d.kind) {
+		return nil, store.ErrDamaged
+	}
+	return d.Snapshot.Open(e)
+}
+
+// TestDyingDisk: where what is wrong is given its names, the store is read once more. What cannot be read then makes no counter smaller, and no
+// index entry one too many.
+func TestDyingDisk(t *testing.T) {
+	w := newWorld(t)
+	counter := record.GrantCounter(owner, w.key)
+	n, err := record.DecodeCounter(w.get(counter).Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(store.Write{Key: counter, Value: record.EncodeCounter(n + 1)})
+	s, err := w.sealed.TakeSnapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	second := false
+	for _, test := range []struct {
+		snapshot verify.Snapshot
+		want     string
+	}{
+		{s, string(verify.CounterWrong)},
+		{dying{s, "g/", false, &second}, string(verify.StoreUnreadable)},
+		{dying{s, "c/", false, &second}, string(verify.StoreUnreadable)},
+		{dying{s, "g/", true, &second}, string(verify.ValueUnreadable)},
+	} {
+		second = false
+		r, err := verify.Run(t.Context(), verify.Config{
+			Snapshot: test.snapshot, Log: w.lines(), Scratch: t.TempDir(), Progress: func(p verify.Progress) { second = p.Phase == verify.PhaseNames },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := test.want == string(verify.CounterWrong)
+		kinds := slices.Compact(strings.Fields(kindsOf(r)))
+		if strings.Join(kinds, " ") != test.want || r.Indexes != whole || whole != (len(r.Mends) == 1) {
+			t.Errorf("found %v, compared %t, %d mends; want %s", told(r), r.Indexes, len(r.Mends), test.want)
 		}
 	}
 }

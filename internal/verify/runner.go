@@ -41,7 +41,8 @@ type RunnerConfig struct {
 	Sink  audit.Sink
 	// LogDir is where Sink keeps its segments, "" if it has none.
 	LogDir  string
-	Scratch string // see Config
+	Scratch string                // see Config
+	Room    func() (int64, error) // see Config
 	// StoreBytes and LogBytes tell about how much there is to read; nil: nobody knows.
 	StoreBytes, LogBytes func() int64
 	Now                  func() time.Time
@@ -111,6 +112,9 @@ func (r *Runner) run() {
 	s.End, s.Report, s.State = r.config.Now(), report, Complete
 	if err != nil {
 		s.State, s.Problem = Failed, "it could not be read: the server's log says why"
+		if errors.Is(err, ErrSpace) {
+			s.Problem = "its scratch files would leave the server too little free space: make room in the data directory"
+		}
 		if r.ctx.Err() != nil {
 			s.Problem = "the server was stopped"
 		} else {
@@ -134,7 +138,7 @@ func (r *Runner) verify() (*Report, error) {
 		return nil, err
 	}
 	defer snapshot.Close()
-	config := Config{Snapshot: snapshot, Certain: certain, Scratch: c.Scratch, Log: LogSink{c.Sink}, Rest: restFor, Progress: r.progress}
+	config := Config{Snapshot: snapshot, Certain: certain, Scratch: c.Scratch, Room: c.Room, Log: LogSink{c.Sink}, Rest: restFor, Progress: r.progress}
 	// Behind the snapshot: what it shows is in the log up to here, or on its way there in the snapshot itself.
 	switch last := c.Sink.NextSeq() - 1; {
 	case c.LogDir != "" && last == 0:

@@ -28,13 +28,47 @@ const sorterFan = 256
 // that. A library would want each tuple as an object of its own, which is what takes the time here.
 type sorter struct {
 	dir   string
+	room  func() (int64, error) // see Config.Room
 	chunk []tuple
 	limit int
 	runs  []*os.File
 	names []string // of files that could not be unlinked while open
 }
 
-func newSorter(dir string) *sorter { return &sorter{dir: dir, limit: sorterChunk} }
+func newSorter(dir string, room func() (int64, error)) *sorter {
+	return &sorter{dir: dir, room: room, limit: sorterChunk}
+}
+
+// scratchWrite is how much is written at once, and the room looked at for.
+const scratchWrite = 1 << 20
+
+// scratch is a file as a sorter writes it.
+type scratch struct {
+	f    *os.File
+	room func() (int64, error)
+}
+
+func (s scratch) Write(p []byte) (int, error) {
+	if err := roomFor(s.room, int64(len(p))); err != nil {
+		return 0, err
+	}
+	return s.f.Write(p)
+}
+
+// roomFor returns ErrSpace unless scratch files may take n bytes more.
+func roomFor(room func() (int64, error), n int64) error {
+	if room == nil {
+		return nil
+	}
+	left, err := room()
+	if err != nil {
+		return fmt.Errorf("finding out how much room there is: %w", err)
+	}
+	if left < n {
+		return fmt.Errorf("%w: %d bytes are to be written, and %d more may be", ErrSpace, n, max(left, 0))
+	}
+	return nil
+}
 
 func (s *sorter) add(t tuple) error {
 	s.chunk = append(s.chunk, t)
@@ -50,7 +84,7 @@ func (s *sorter) spill() error {
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriterSize(f, 1<<20)
+	w := bufio.NewWriterSize(scratch{f, s.room}, scratchWrite)
 	for i := range s.chunk {
 		if _, err := w.Write(s.chunk[i][:]); err != nil {
 			return fmt.Errorf("verify: writing a scratch file: %w", err)
@@ -87,7 +121,7 @@ func (s *sorter) merge() error {
 		s.runs = append(old, s.runs...)
 		return err
 	}
-	w := bufio.NewWriterSize(f, 1<<20)
+	w := bufio.NewWriterSize(scratch{f, s.room}, scratchWrite)
 	err = mergeRuns(context.Background(), old, nil, func(t tuple) error {
 		_, err := w.Write(t[:])
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -14,7 +15,7 @@ func TestSorter(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, c := range []struct{ limit, n int }{{10, 0}, {10, 9}, {10, 10}, {10, 10_007}, {1000, 20_000}} {
 		dir := t.TempDir()
-		s := newSorter(dir)
+		s := newSorter(dir, nil)
 		s.limit = c.limit
 		var sum uint64
 		for range c.n {
@@ -48,10 +49,46 @@ func TestSorter(t *testing.T) {
 }
 
 func TestSorterWithoutADirectory(t *testing.T) {
-	s := newSorter("/nonexistent")
+	s := newSorter("/nonexistent", nil)
 	s.limit = 1
 	if err := s.add(tuple{}); err == nil {
 		t.Error("scratch files were made nowhere")
+	}
+}
+
+// TestSorterRoom: scratch files are written as long as there is room, also where some are merged.
+func TestSorterRoom(t *testing.T) {
+	dir := t.TempDir()
+	room := int64(100 << 10)
+	s := newSorter(dir, func() (int64, error) { return room, nil })
+	s.limit = 1000
+	var err error
+	n := 0
+	for ; err == nil && n < 10_000; n++ {
+		if n == 5000 {
+			room = 1000
+		}
+		err = s.add(tuple{byte(n)})
+	}
+	if !errors.Is(err, ErrSpace) || n != 6000 {
+		t.Errorf("%d tuples were taken: %v", n, err)
+	}
+	s.close()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("scratch files are left: %v %v", left, err)
+	}
+	// What is merged is as much again.
+	s = newSorter(t.TempDir(), nil)
+	s.limit = 1
+	defer s.close()
+	for range sorterFan - 1 {
+		if err := s.add(tuple{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.room = func() (int64, error) { return 2 * tupleSize, nil }
+	if err := s.add(tuple{}); !errors.Is(err, ErrSpace) {
+		t.Errorf("merged without room: %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -39,6 +40,8 @@ type Config struct {
 	Certain uint64
 	// Scratch is the directory for scratch files, "" for the system's own. They take about 100 bytes for each record and each line of the log.
 	Scratch string
+	// Room tells how many bytes more scratch files may take; where it is none, nothing is begun. Nil: as many as the disk has.
+	Room func() (int64, error)
 	// Most is how many findings are listed; all are counted. 0: 1,000.
 	Most int
 	// StoreBytes and LogBytes are about how much there is to read, for Progress.
@@ -51,6 +54,9 @@ type Config struct {
 
 	closely int64 // detailNames, but for tests
 }
+
+// ErrSpace: Config.Room says that scratch files may take no more.
+var ErrSpace = errors.New("verify: not enough free space for scratch files")
 
 // Phase is what Run is at.
 type Phase string
@@ -169,9 +175,12 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	if c.Certain == 0 {
 		c.Certain = math.MaxUint64
 	}
+	if err := roomFor(c.Room, 1); err != nil {
+		return nil, err
+	}
 	v := &verifier{
 		Config: c, hash: newHasher(), regions: make(map[string][]string), outbox: make(map[[16]byte]*pending),
-		mentions: newSorter(c.Scratch), events: newSorter(c.Scratch), suspects: make(map[[16]byte][]suspect),
+		mentions: newSorter(c.Scratch, c.Room), events: newSorter(c.Scratch, c.Room), suspects: make(map[[16]byte][]suspect),
 		report: &Report{Counts: make(map[Kind]int64), Sealed: c.Sealed, Revision: c.Snapshot.Rev(), Findings: []Finding{}},
 	}
 	v.indexes.hash = v.hash

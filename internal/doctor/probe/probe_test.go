@@ -169,6 +169,15 @@ func TestGatherTrouble(t *testing.T) {
 			t.Errorf("%+v", c.Store)
 		}
 	})
+	t.Run("a name that would be a pattern", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "data [1]")
+		if err := os.Rename(dataDir(t), dir); err != nil {
+			t.Fatal(err)
+		}
+		if c := gather(t, dir); c.AuditMissing || !c.Store.Audit || !c.LastAudit.Known {
+			t.Errorf("%+v", c)
+		}
+	})
 	t.Run("audit log altered", func(t *testing.T) {
 		dir := dataDir(t)
 		names, err := filepath.Glob(filepath.Join(dir, layout.Audit, "audit-*.jsonl"))

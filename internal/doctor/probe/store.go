@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -80,26 +79,21 @@ func readSeal(ctx context.Context, s *doctor.StoreFacts, in *Input, path string)
 // maxReserved is how many entries of its own a seal has at most.
 const maxReserved = 16
 
-// readAudit reads the last segment of the audit log. Its names sort by number.
+// readAudit reads the last segment of the audit log.
 func readAudit(c *doctor.ConfigFacts, dir string) {
 	c.LastAudit = doctor.Unknown[time.Time]("there is no audit log yet")
-	names, err := filepath.Glob(filepath.Join(dir, "audit-*.jsonl"))
-	if err != nil || len(names) == 0 {
-		if _, err := os.ReadDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			c.LastAudit = doctor.Unknown[time.Time]("it cannot be looked at: " + plain(err))
-		} else {
-			c.AuditMissing = true
-		}
+	firsts, err := audit.Segments(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.LastAudit = doctor.Unknown[time.Time]("it cannot be looked at: " + plain(err))
+		return
+	}
+	if len(firsts) == 0 {
+		c.AuditMissing = true
 		return
 	}
 	c.Store.Audit = true
-	name := filepath.Base(names[len(names)-1])
-	first, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(name, "audit-"), ".jsonl"), 10, 64)
-	if err != nil {
-		return
-	}
 	var last []byte
-	for line, err := range audit.Read(dir, first) {
+	for line, err := range audit.Read(dir, firsts[len(firsts)-1]) {
 		if errors.Is(err, fs.ErrPermission) {
 			c.LastAudit = doctor.Unknown[time.Time]("it cannot be read by this user")
 			return

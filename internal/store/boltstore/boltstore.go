@@ -66,6 +66,7 @@ type stage int
 const (
 	beforeWrite stage = iota // nothing of the transaction is on disk
 	afterWrite               // all of it is
+	readFree                 // a page that is free is to be read
 	beforeErase              // of free pages
 	afterErase               // not synced yet
 	syncErased
@@ -127,8 +128,11 @@ func Open(path string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: opening %s: %w", path, err)
 	}
+	real := path
 	if err = sole(path, file); err == nil && !opts.ReadOnly {
-		err = discard(opts.FS, path, file)
+		if real, err = resolved(path); err == nil {
+			err = discard(opts.FS, real, db, file)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: opening %s: %w", path, err), guarded(db.Close))
@@ -158,7 +162,7 @@ func Open(path string, opts Options) (*Store, error) {
 	}
 	s.shown.Store(uint64(s.head))
 	if !opts.ReadOnly {
-		if err := s.settle(path); err != nil {
+		if err := s.settle(real); err != nil {
 			return nil, errors.Join(fmt.Errorf("store: opening %s: making durable what is read: %w", path, err), guarded(db.Close))
 		}
 	}

@@ -16,9 +16,6 @@ import (
 )
 
 const (
-	// copySuffix is that of the file a compaction writes, until it takes the store's name; oldSuffix that of the one before, until it is
-	// overwritten. Either is left by a compaction that was cut off; Open and Compact overwrite and remove them.
-	copySuffix, oldSuffix = ".compact", ".old"
 	// compactBytes is what one transaction of a compaction writes.
 	compactBytes = 4 << 20
 	// eraseBytes is written at once when a whole file is overwritten.
@@ -51,7 +48,7 @@ type Compacted struct {
 // Compact rewrites the store at path, which nobody may have open, without the pages that are not in use; the new file takes its place once it
 // is on the disk and read back: the same revision, the same entries. Then the old one is overwritten and removed. A crash at any moment
 // leaves one or the other, whole; what it leaves beside is overwritten and removed by the next Open. It needs room for a copy of what is in
-// use: ErrSpace. Errors are those of Open, too.
+// use: ErrSpace. If path is a symbolic link, all this happens where it leads to. Errors are those of Open, too.
 func Compact(ctx context.Context, path string, o CompactOptions) (Compacted, error) {
 	if o.Progress == nil {
 		o.Progress = func(int64, int64) {}
@@ -62,8 +59,12 @@ func Compact(ctx context.Context, path string, o CompactOptions) (Compacted, err
 	if o.FS == nil {
 		o.FS = disk.OS
 	}
-	c := &compaction{path: path, o: o, fs: o.FS}
-	if err := c.run(ctx); err != nil {
+	c := &compaction{o: o, fs: o.FS}
+	var err error
+	if c.path, err = resolved(path); err == nil {
+		err = c.run(ctx)
+	}
+	if err != nil {
 		return Compacted{}, fmt.Errorf("store: compacting %s: %w", path, err)
 	}
 	return c.did, nil
@@ -98,10 +99,10 @@ func (c *compaction) run(ctx context.Context) (err error) {
 	if err := sole(c.path, file); err != nil {
 		return err
 	}
-	if err := discard(c.fs, c.path, file); err != nil {
+	if err := discard(c.fs, c.path, db, file); err != nil {
 		return err
 	}
-	temp := c.path + copySuffix
+	temp := copyName(c.path)
 	replaced := false
 	defer func() {
 		if !replaced {
@@ -119,7 +120,7 @@ func (c *compaction) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	old := c.path + oldSuffix
+	old := oldName(c.path)
 	linked := c.fs.Link(c.path, old) == nil
 	if err := c.o.failpoint("linked"); err != nil {
 		return err

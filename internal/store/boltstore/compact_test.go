@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -181,13 +182,107 @@ func TestCompactCompares(t *testing.T) {
 		if at != "copied" {
 			return nil
 		}
-		copied := readFile(t, path+copySuffix)
+		copied := readFile(t, copyName(path))
 		i := bytes.Index(copied, []byte(left["k/42"]))
 		copied[i] ^= 1
-		return os.WriteFile(path+copySuffix, copied, 0o600)
+		return os.WriteFile(copyName(path), copied, 0o600)
 	}})
 	if err == nil || !strings.Contains(err.Error(), "not what was copied") {
 		t.Errorf("an altered copy: %v", err)
 	}
 	wantContent(t, mustOpen(t, path, Options{}), left)
+}
+
+// TestOpenKeepsCopies: copies that people make beside the store are theirs, whatever an editor, or cp, would call them.
+func TestOpenKeepsCopies(t *testing.T) {
+	path, _, _ := hauntedFile(t)
+	copied := readFile(t, path)
+	names := []string{path + ".old", path + ".compact", path + ".bak", path + "~"}
+	for _, name := range names {
+		if err := os.WriteFile(name, copied, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := mustOpen(t, path, Options{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Compact(t.Context(), path, CompactOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !bytes.Equal(readFile(t, name), copied) {
+			t.Errorf("%s was changed", name)
+		}
+	}
+}
+
+// TestOpenKeepsNewer: what a compaction has left is not erased if the store beside it is of before, as when somebody puts a copy in its place.
+func TestOpenKeepsNewer(t *testing.T) {
+	path, left, head := hauntedFile(t)
+	before := readFile(t, path)
+	s := mustOpen(t, path, Options{})
+	if _, err := s.Commit(t.Context(), batch("k/00", "of after")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	newer := readFile(t, path)
+	if err := errors.Join(os.Rename(path, oldName(path)), os.WriteFile(path, before, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, Options{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("is of revision %d", head+1)) {
+		t.Errorf("Open beside a newer store: %v", err)
+	}
+	if _, err := Compact(t.Context(), path, CompactOptions{}); err == nil || !strings.Contains(err.Error(), "put it back") {
+		t.Errorf("Compact beside a newer store: %v", err)
+	}
+	if !bytes.Equal(readFile(t, oldName(path)), newer) {
+		t.Error("the newer store was changed")
+	}
+	if err := os.Remove(oldName(path)); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, mustOpen(t, path, Options{}), left)
+}
+
+// TestCompactLink: of a store that is a symbolic link the file is compacted, where it is, and the link stays one.
+func TestCompactLink(t *testing.T) {
+	real, left, _ := hauntedFile(t)
+	link := filepath.Join(t.TempDir(), "store.db")
+	if err := os.Symlink(real, link); err != nil {
+		t.Skipf("no symbolic links here: %v", err)
+	}
+	for _, step := range []string{"linked", "renamed", ""} {
+		_, err := Compact(t.Context(), link, CompactOptions{failpoint: func(at string) error {
+			if at == step {
+				crashed := newPath(t)
+				copyFiles(t, filepath.Dir(real), filepath.Dir(crashed))
+				other := filepath.Join(t.TempDir(), "store.db")
+				if err := os.Symlink(crashed, other); err != nil {
+					t.Fatal(err)
+				}
+				s := mustOpen(t, other, Options{})
+				wantContent(t, s, left)
+				if err := errors.Join(s.InPlace(), s.Close()); err != nil {
+					t.Error(err)
+				}
+				if step == "renamed" {
+					wantAlone(t, crashed)
+				}
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantAlone(t, real)
+		if info, err := os.Lstat(link); err != nil || info.Mode().Type() != os.ModeSymlink {
+			t.Errorf("the link is %v, %v", info, err)
+		}
+		if files, err := os.ReadDir(filepath.Dir(link)); err != nil || len(files) != 1 {
+			t.Errorf("beside the link are %v, %v", files, err)
+		}
+	}
+	wantContent(t, mustOpen(t, link, Options{}), left)
 }

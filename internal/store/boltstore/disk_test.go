@@ -183,7 +183,7 @@ func TestOpenSyncsNamesBeforeErasing(t *testing.T) {
 	if err := mustOpen(t, path, Options{Create: true}).Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path+oldSuffix, make([]byte, 100), 0o600); err != nil {
+	if err := os.WriteFile(oldName(path), make([]byte, 100), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w := &watched{FS: disk.OS}
@@ -194,7 +194,7 @@ func TestOpenSyncsNamesBeforeErasing(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(path + oldSuffix); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(oldName(path)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("what was left is still there: %v", err)
 	}
 }

@@ -293,7 +293,7 @@ func TestScrubCrash(t *testing.T) {
 	path, crashed := newPath(t), newPath(t)
 	var image func(at stage)
 	s := mustOpen(t, path, Options{Create: true, failpoint: func(at stage) error {
-		if image != nil {
+		if image != nil && at != readFree {
 			image(at)
 		}
 		return nil
@@ -373,6 +373,25 @@ func TestScrubFails(t *testing.T) {
 		}
 		wantContent(t, s, left)
 	}
+}
+
+// TestScrubUnreadable: a free page that cannot be read is overwritten like others.
+func TestScrubUnreadable(t *testing.T) {
+	path := newPath(t)
+	reads := 0
+	s := mustOpen(t, path, Options{Create: true, failpoint: func(at stage) error {
+		if at == readFree {
+			if reads++; reads%2 == 1 {
+				return &os.PathError{Op: "read", Path: path, Err: syscall.EIO}
+			}
+		}
+		return nil
+	}})
+	left := haunted(t, s)
+	if _, err := s.Scrub(t.Context(), store.ScrubOptions{}); err != nil || reads == 0 || bytes.Contains(readFile(t, path), []byte(mark)) {
+		t.Errorf("after %d reads: %v", reads, err)
+	}
+	wantContent(t, s, left)
 }
 
 // TestScrubDistrusts: a list of free pages that names one in use, or misses one that is free, is found before anything is overwritten.
