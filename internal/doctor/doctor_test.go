@@ -104,6 +104,7 @@ func TestChecks(t *testing.T) {
 		{"data-strangers", doctor.Warn, "backup.age", func(f *facts) { f.Config.Unknown = []string{"backup.age"} }},
 		{"seal-key", doctor.Fail, "read or written by others", func(f *facts) { f.Config.SealKey.Mode = 0o640 }},
 		{"seal-key", doctor.Fail, "cannot read it", func(f *facts) { f.Config.SealKey.UID = 0 }},
+		{"seal-key", doctor.Warn, "when it was killed", func(f *facts) { f.Config.SealKeyTemps = []string{"/k/.seal-key-1"} }},
 		{"seal-key", doctor.Skip, "while the service runs", func(f *facts) {
 			f.Config.SealKey.Err, f.Config.SealKey.Missing, f.Config.SealKey.Credential, f.Config.SealKey.Device = "gone", true, true, 3
 		}},
