@@ -78,6 +78,12 @@ func (k *Keyring) MACKey(version uint32) *keys.MACKey {
 	return e.mac
 }
 
+// destroyed tells whether a version sealed values and does so no more.
+func (r *ring) destroyed(version uint32) bool {
+	e := r.version(version)
+	return e != nil && e.aead == nil
+}
+
 // version returns one, nil if there is none.
 func (r *ring) version(version uint32) *keyringEntry {
 	if version == 0 || int64(version) > int64(len(r.versions)) {

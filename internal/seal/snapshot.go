@@ -57,15 +57,11 @@ func (sn *Snapshot) Scan(ctx context.Context, prefix, after string, limit int) (
 }
 
 func (sn *Snapshot) openAll(entries []store.Entry, err error) ([]store.Entry, error) {
+	if err == nil {
+		err = sn.ring.openAll(entries)
+	}
 	if err != nil {
 		return nil, err
-	}
-	for i := range entries {
-		if e := &entries[i]; e.Rev != 0 {
-			if e.Value, err = sn.Open(*e); err != nil {
-				return nil, err
-			}
-		}
 	}
 	return entries, nil
 }
