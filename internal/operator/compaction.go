@@ -84,7 +84,7 @@ func (o *Operator) compaction(ctx context.Context) (*api.Compaction, error) {
 	case s.running:
 		c.State, c.Number = api.Some(api.CompactionStateTypeRunning), api.Some(s.completed+1)
 		c.Done, c.Total = api.Some(s.done), api.Some(s.total)
-	case s.requested:
+	case s.asked():
 		c.State, c.Number = api.Some(api.CompactionStateTypeRequested), api.Some(s.completed+1)
 	case s.failed:
 		c.State = api.Some(api.CompactionStateTypeFailed)
