@@ -653,7 +653,7 @@ func KeyturnOperations() []Operation {
 			NewOutput:   func() Response { return new(CompactStoreResponse) },
 			HasOutput:   true,
 			Errors:      []ErrorCode{UnsupportedOperationException, LimitExceededException, KMSInternalException},
-			Permissions: []Permission{{Action: "keyturn:CompactStore", In: "IAM policy"}},
+			Permissions: []Permission{{Action: "keyturn:CompactStore", In: "IAM policy"}, {Action: "keyturn:RotateKeyring", In: "IAM policy"}},
 		},
 		{
 			Service: "keyturn", Target: "Keyturn.CreateAccount", Name: "CreateAccount",

@@ -13,8 +13,15 @@ import (
 // compactStore asks for a scrub now. It is done in the background, one after the other.
 func (o *Operator) compactStore() *service.Op {
 	return service.Def[api.CompactStoreRequest, api.CompactStoreResponse]{
-		Name: "CompactStore", Kind: service.Change, Actions: []string{"keyturn:CompactStore"},
-		Resolve: resolve[api.CompactStoreRequest](o.target("keyturn:CompactStore")),
+		Name: "CompactStore", Kind: service.Change, Actions: []string{"keyturn:CompactStore", "keyturn:RotateKeyring"},
+		Resolve: func(tx *service.Tx, q *api.CompactStoreRequest) ([]service.Target, error) {
+			targets, err := o.target("keyturn:CompactStore")(tx)
+			if err != nil || !q.RotateKeyring.V {
+				return targets, err
+			}
+			rotation, err := o.target("keyturn:RotateKeyring")(tx)
+			return append(targets, rotation...), err
+		},
 		Audit: func(q *api.CompactStoreRequest, p *audit.Params) {
 			if q.RotateKeyring.Set {
 				p.Bool("rotateKeyring", q.RotateKeyring.V)
