@@ -140,6 +140,8 @@ type SealFacts struct {
 	Err, Fix string // what the server says, and would say to do
 	Unread   string // what who asks cannot read
 	Why      string // why nobody has tried
+	// Left is how many versions the keyring can still have, LeftOnDemand how many rotations on demand. Known if the seal opens the store.
+	Left, LeftOnDemand int
 }
 
 // ClockFacts are what the operating system says of its clock.

@@ -36,7 +36,7 @@ func (o *Operator) compactStore() *service.Op {
 				return nil, err
 			}
 			if q.RotateKeyring.V {
-				if err := o.config.Seal.RotateKeyring(tx.Context(), o.config.RealTime()); err != nil {
+				if err := o.config.Seal.RotateKeyring(tx.Context(), o.dated()); err != nil {
 					return nil, tooMany(err)
 				}
 			}

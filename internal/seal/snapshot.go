@@ -133,7 +133,8 @@ func (e *Escrow) DerivedKey(purpose string) ([]byte, error) {
 }
 
 // Restore writes the keyring into a store that has none, under a new root key that the provider seals, and with a new version: from then on
-// the store shares no key with the one that it came from. It is the last thing to be written: before it, nothing opens the store.
+// the store shares no key with the one that it came from. However many versions there are: a backup must be good for something. It is the last thing to
+// be written: before it, nothing opens the store.
 func (e *Escrow) Restore(ctx context.Context, raw store.Store, p Provider, now time.Time) error {
 	r, err := e.open()
 	if err != nil {
