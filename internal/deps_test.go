@@ -35,7 +35,7 @@ var allowed = map[string]string{
 	"internal/oidc":            "",
 	"internal/policy":          "",
 	"internal/record":          "internal/keys internal/xaes",
-	"internal/seal":            "internal/keys internal/store internal/xaes",
+	"internal/seal":            "internal/disk internal/keys internal/store internal/xaes",
 	"internal/sigv4":           "",
 	"internal/store":           "",
 	"internal/throttle":        "",

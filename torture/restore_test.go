@@ -137,7 +137,7 @@ func restored(root string, file []byte, fails func(n int) disktest.Fault, r *ran
 	}
 	d := disktest.New(begin, r)
 	defer func() { d.Forget() }()
-	if err := d.Mkdir(dataDir(d), 0o700); err != nil {
+	if err := errors.Join(d.Mkdir(dataDir(d), 0o700), d.SyncDir(d.Root())); err != nil {
 		return "", 0, err
 	}
 	failed := false

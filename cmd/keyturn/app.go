@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -309,9 +308,8 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, false, fmt.Errorf("making the data directory: %w", err)
 	}
-	// Its own name must survive a power cut, too; this run or one before may have made it. Who may not read the directory above
-	// cannot sync it.
-	if err := disk.OS.SyncDir(filepath.Dir(filepath.Clean(c.DataDir))); err != nil && !errors.Is(err, fs.ErrPermission) {
+	// Its own name must survive a power cut, too, and those of all directories that were made for it.
+	if err := disk.SyncAbove(disk.OS, c.DataDir); err != nil {
 		return nil, false, fmt.Errorf("making the name of the data directory durable: %w", err)
 	}
 	if err := checkDataDir(c.DataDir); err != nil {

@@ -182,7 +182,7 @@ func inspectConfig(path string, in *probe.Input) error {
 			facts.Strangers = append(facts.Strangers, name)
 		}
 	}
-	in.DataDir, in.SealKey = c.DataDir, c.Seal.KeyFile
+	in.DataDir, in.SealKey, in.SealKeyTemp = c.DataDir, c.Seal.KeyFile, seal.KeyFileTemp
 	if c.TLS != nil {
 		in.TLSCert, in.TLSKey = c.TLS.Certificate, c.TLS.Key
 	}

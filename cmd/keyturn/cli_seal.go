@@ -246,6 +246,10 @@ func (f *sealFlags) print(w io.Writer, resp api.Response, s *api.SealStatus) err
 		{"keyring version", number(s.KeyringVersion)},
 		{"keyring made", wireTime(s.KeyringCreationDate)},
 		{"next keyring", wireTime(s.NextKeyringRotationDate)},
+		{"versions left", fmt.Sprintf("%d, of which %d on demand", s.KeyringVersionsLeft.V, s.KeyringRotationsLeft.V)},
+	}
+	if !s.KeyringVersionsLeft.Set { // an older server
+		fields = fields[:len(fields)-1]
 	}
 	if !s.RootKeyCreationDate.Set {
 		fields[3][1] = "before data format 2"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/clock"
+	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/wire"
 )
 
@@ -62,5 +64,36 @@ func TestServerAfterDowntime(t *testing.T) {
 	s = start(-later, clock.Limits{Accepted: time.Now().Add(-later)})
 	if r := getClock(s); r.Standing.V != api.ClockStandingTypeTrusted {
 		t.Errorf("accepted by the configuration: %+v", r)
+	}
+}
+
+// TestSealClockBehind rotates and migrates on a machine that starts in 1970, as one without a battery does: the new versions are not older than what was
+// believed before, so that no token and no version seems to have been replaced before it was made.
+func TestSealClockBehind(t *testing.T) {
+	dir := t.TempDir()
+	start := func(now func() time.Time, change ...func(*appConfig)) *testServer {
+		return startDev(t, dir, append(change, func(c *appConfig) { c.Dev, c.Management, c.Now = false, wire.DevAccount, now })...)
+	}
+	start(time.Now).stop()
+	behind := func() time.Time { return time.Unix(1000, 0) }
+	moved := func(c *appConfig) {
+		old := c.Provider
+		c.Previous = func() (seal.Provider, error) { return old(false) }
+		c.Provider = func(bool) (seal.Provider, error) { return seal.NewKeyFile(bytes.Repeat([]byte{7}, 32)), nil }
+	}
+	s := start(behind, moved)
+	for _, target := range []string{"Keyturn.RotateRootKey", "Keyturn.RotateKeyring"} {
+		if status, body := s.post(t, target, "{}"); status != http.StatusOK {
+			t.Errorf("%s: %d %s", target, status, body)
+		}
+	}
+	st := s.app.operator.Status()
+	if st.Version != 4 {
+		t.Errorf("version %d", st.Version)
+	}
+	for _, v := range st.Versions {
+		if time.Since(v.Created) > time.Hour || v.Version < st.Version && time.Since(v.Retired) > time.Hour || !v.Destroyed.IsZero() {
+			t.Errorf("%+v", v)
+		}
 	}
 }

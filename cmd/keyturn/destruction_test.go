@@ -282,3 +282,32 @@ func (b *bubbled) compaction() map[string]any {
 	b.t.Helper()
 	return b.call("Keyturn.GetCompaction", "{}")["Compaction"].(map[string]any)
 }
+
+// TestCompactStoreWho: to rotate the keyring along with a scrub takes the permission to rotate it.
+func TestCompactStoreWho(t *testing.T) {
+	const denied = "AccessDeniedException"
+	s := startManaged(t)
+	for name, test := range map[string]struct {
+		policy     string
+		plain, too string
+	}{
+		"everything":                 {allowing("*", "*"), "", ""},
+		"both":                       {`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["keyturn:CompactStore","keyturn:RotateKeyring"],"Resource":"*"}}`, "", ""},
+		"the scrub alone":            {allowing("keyturn:CompactStore", "*"), "", denied},
+		"the rotation alone":         {allowing("keyturn:RotateKeyring", "*"), denied, denied},
+		"all but the rotation":       {`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":"keyturn:RotateKeyring","Resource":"*"}]}`, "", denied},
+		"nothing of the seal at all": {"", denied, denied},
+	} {
+		who := s.user(t, managing, strings.ReplaceAll(name, " ", "-"), test.policy)
+		before := s.app.operator.Status().Version
+		if got := s.call(t, who, "CompactStore", &api.CompactStoreRequest{}, new(api.CompactStoreResponse)); got != test.plain {
+			t.Errorf("%s: %q, want %q", name, got, test.plain)
+		}
+		if got := s.call(t, who, "CompactStore", &api.CompactStoreRequest{RotateKeyring: api.Some(true)}, new(api.CompactStoreResponse)); got != test.too {
+			t.Errorf("%s, with the keyring: %q, want %q", name, got, test.too)
+		}
+		if rotated := s.app.operator.Status().Version - before; (rotated == 1) != (test.too == "") || rotated > 1 {
+			t.Errorf("%s: the keyring rotated %d times", name, rotated)
+		}
+	}
+}

@@ -35,19 +35,22 @@ func (c *serverConfig) tryUnseal(ctx context.Context, entries []store.Entry) (s 
 	if _, err := copied.Commit(ctx, b); err != nil {
 		return doctor.SealFacts{Err: err.Error()}
 	}
+	var sealed *seal.Store
 	provider, err := c.Seal.open(ctx, "seal", false, "")
 	if err == nil {
 		config := appConfig{Log: slog.New(slog.DiscardHandler), Now: time.Now}
 		if c.Seal.Previous != nil {
 			config.Previous = func() (seal.Provider, error) { return c.Seal.Previous.open(ctx, "seal.previous", false, "") }
 		}
-		_, s.Migrates, err = config.unseal(ctx, copied, provider)
+		sealed, s.Migrates, err = config.unseal(ctx, copied, provider)
 	}
 	var file *fs.PathError
 	missing := errors.Is(err, seal.ErrNoKey) || errors.Is(err, fs.ErrNotExist) && errors.As(err, &file)
 	switch {
 	case err == nil:
 		s.Opens = true
+		st := sealed.Status()
+		s.Left, s.LeftOnDemand = st.Left, st.LeftOnDemand
 	case errors.Is(err, errUnset):
 		s.Why = "a variable that holds the passphrase is not set here"
 	case missing && probe.IsCredential(c.Seal.KeyFile):

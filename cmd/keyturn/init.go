@@ -208,7 +208,12 @@ func (f *initFlags) anotherKey(ctx context.Context, a *app, owner record.Owner) 
 	}
 	r, err := a.pipeline.DoInternal(ctx, a.accounts.RecoverRootKey, owner, time.Now(), 0, q)
 	if err != nil {
-		return nil, initError(err)
+		var e *api.Error
+		full := errors.As(err, &e) && e.Code == api.LimitExceededException
+		if err = initError(err); full {
+			err = withHint(err, "delete one of them with the same change: --replace ACCESS-KEY-ID")
+		}
+		return nil, err
 	}
 	key, err := newRootKey(owner.Account, r.(*api.CreateRootAccessKeyResponse).AccessKey)
 	if err != nil {
@@ -246,14 +251,10 @@ func initError(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	err = errors.New(e.Message)
-	switch e.Code {
-	case api.LimitExceededException:
-		return withHint(err, "delete one of them with the same change: --replace ACCESS-KEY-ID")
-	case api.KMSInternalException:
+	if e.Code == api.KMSInternalException {
 		return errors.New("the store could not be written, see above")
 	}
-	return err
+	return errors.New(e.Message)
 }
 
 // existing is the provider of a store that must be there.

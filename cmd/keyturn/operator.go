@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/operator"
@@ -48,11 +49,37 @@ func (c *appConfig) unseal(ctx context.Context, raw store.Store, p seal.Provider
 	if sealed, err = seal.Open(ctx, raw, o); err != nil {
 		return nil, false, fmt.Errorf("neither seal nor seal.previous opens the store: %w", err)
 	}
-	if err := sealed.Migrate(ctx, p, c.Now()); err != nil {
+	now, err := c.notBefore(ctx, sealed)
+	if err != nil {
+		return nil, false, err
+	}
+	err = sealed.Migrate(ctx, p, now)
+	if errors.Is(err, seal.ErrTooMany) {
+		return nil, false, withHint(fmt.Errorf("migrating the seal: %w", err), "the store is as it was: make seal.previous the seal again")
+	}
+	if err != nil {
 		return nil, false, fmt.Errorf("migrating the seal: %w", err)
 	}
 	c.Log.Warn("the store has been migrated to another seal; take seal.previous out of the configuration", "from", o.Provider.Name(), "to", p.Name())
 	return sealed, true, nil
+}
+
+// notBefore is what the clock tells, but nothing before the last time that was believed of it: for the dates of new keys, before there is a
+// clock.Guard.
+func (c *appConfig) notBefore(ctx context.Context, sealed *seal.Store) (time.Time, error) {
+	now := c.Now()
+	entries, err := sealed.Get(ctx, record.MarkStoreKey)
+	if err != nil || entries[0].Rev == 0 {
+		return now, err
+	}
+	r, err := record.Decode(record.MarkStoreKey, entries[0].Value)
+	if err != nil {
+		return now, err
+	}
+	if m := r.(*record.Mark); m.Time.After(now) {
+		now = m.Time
+	}
+	return now, nil
 }
 
 // openOperator makes the operations of those who run the deployment.

@@ -25,6 +25,9 @@ func beginRestore(path string) (*restoreDir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data directory: %w", err)
 	}
+	if err := disk.SyncAbove(disk.OS, path); err != nil {
+		return nil, fmt.Errorf("making the name of the data directory durable: %w", err)
+	}
 	if err := checkDataDir(path); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/seal/shamir"
 	"github.com/keyturn/keyturn/internal/store"
@@ -153,5 +154,47 @@ func TestSealNoSharesInAnswer(t *testing.T) {
 	}
 	if after := s.app.operator.Status(); after.Provider != before.Provider || after.Version != before.Version {
 		t.Errorf("%+v, before %+v", after, before)
+	}
+}
+
+// syncing notes which directories are synced.
+type syncing struct {
+	disk.FS
+	dirs []string
+}
+
+func (s *syncing) SyncDir(dir string) error {
+	s.dirs = append(s.dirs, dir)
+	return s.FS.SyncDir(dir)
+}
+
+// TestSharesFolders: every folder that was made for the shares has its name on the disk when they are told to be there. So has a data directory.
+func TestSharesFolders(t *testing.T) {
+	real := disk.OS
+	defer func() { disk.OS = real }()
+	top := t.TempDir()
+	for what, make := range map[string]func(dir string) error{
+		"shares": func(dir string) error { return (&shareKeeper{dir: dir}).take([]string{"keyturn-share"}) },
+		"data directory": func(dir string) error {
+			a := new(app)
+			_, _, err := a.openStore(appConfig{DataDir: dir})
+			return errors.Join(err, a.close())
+		},
+		"restored data directory": func(dir string) error {
+			r, err := beginRestore(dir)
+			return errors.Join(err, r.close())
+		},
+	} {
+		s := &syncing{FS: real}
+		disk.OS = s
+		dir := filepath.Join(top, what, "a", "b")
+		if err := make(dir); err != nil {
+			t.Fatal(what, err)
+		}
+		for _, want := range []string{dir, filepath.Join(top, what, "a"), filepath.Join(top, what), top} {
+			if !slices.Contains(s.dirs, want) {
+				t.Errorf("%s: %s was not synced, but %q", what, want, s.dirs)
+			}
+		}
 	}
 }

@@ -85,10 +85,12 @@ func (k *shareKeeper) take(lines []string) error {
 		}
 		return fmt.Errorf("writing the shares: %w", err)
 	}
-	for _, name := range []string{k.dir, filepath.Dir(filepath.Clean(k.dir))} { // the folder's own name, too
-		if err := disk.OS.SyncDir(name); err != nil {
-			return fmt.Errorf("writing the shares: %w", undo(err))
-		}
+	err := disk.OS.SyncDir(k.dir)
+	if err == nil {
+		err = disk.SyncAbove(disk.OS, k.dir) // the folder's own name, and those of all folders that were made for it
+	}
+	if err != nil {
+		return fmt.Errorf("writing the shares: %w", undo(err))
 	}
 	k.files, k.made = made, true
 	return nil

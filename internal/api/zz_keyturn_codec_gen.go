@@ -1456,6 +1456,10 @@ func (v *SealStatus) decode(d *decoder) {
 			decodeTime(d, &v.KeyringCreationDate)
 		case "NextKeyringRotationDate":
 			decodeTime(d, &v.NextKeyringRotationDate)
+		case "KeyringVersionsLeft":
+			decodeInt(d, &v.KeyringVersionsLeft)
+		case "KeyringRotationsLeft":
+			decodeInt(d, &v.KeyringRotationsLeft)
 		case "ResealedVersion":
 			decodeInt(d, &v.ResealedVersion)
 		case "Resealing":
@@ -1478,6 +1482,8 @@ func (v *SealStatus) AppendJSON(dst []byte) []byte {
 	dst = putInt(dst, `"KeyringVersion":`, v.KeyringVersion)
 	dst = putTime(dst, `"KeyringCreationDate":`, v.KeyringCreationDate)
 	dst = putTime(dst, `"NextKeyringRotationDate":`, v.NextKeyringRotationDate)
+	dst = putInt(dst, `"KeyringVersionsLeft":`, v.KeyringVersionsLeft)
+	dst = putInt(dst, `"KeyringRotationsLeft":`, v.KeyringRotationsLeft)
 	dst = putInt(dst, `"ResealedVersion":`, v.ResealedVersion)
 	dst = putStruct(dst, `"Resealing":`, v.Resealing)
 	dst = putStructs(dst, `"KeyringVersions":`, v.KeyringVersions)

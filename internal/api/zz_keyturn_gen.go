@@ -519,6 +519,8 @@ type SealStatus struct {
 	KeyringVersion          Opt[int64]
 	KeyringCreationDate     Opt[time.Time]
 	NextKeyringRotationDate Opt[time.Time]
+	KeyringVersionsLeft     Opt[int64]
+	KeyringRotationsLeft    Opt[int64]
 	ResealedVersion         Opt[int64]
 	Resealing               *ResealingProgress
 	KeyringVersions         []KeyringVersion
@@ -653,7 +655,7 @@ func KeyturnOperations() []Operation {
 			NewOutput:   func() Response { return new(CompactStoreResponse) },
 			HasOutput:   true,
 			Errors:      []ErrorCode{UnsupportedOperationException, LimitExceededException, KMSInternalException},
-			Permissions: []Permission{{Action: "keyturn:CompactStore", In: "IAM policy"}},
+			Permissions: []Permission{{Action: "keyturn:CompactStore", In: "IAM policy"}, {Action: "keyturn:RotateKeyring", In: "IAM policy"}},
 		},
 		{
 			Service: "keyturn", Target: "Keyturn.CreateAccount", Name: "CreateAccount",
@@ -771,7 +773,7 @@ func KeyturnOperations() []Operation {
 			NewInput:    func() Request { return new(MigrateSealRequest) },
 			NewOutput:   func() Response { return new(MigrateSealResponse) },
 			HasOutput:   true,
-			Errors:      []ErrorCode{UnsupportedOperationException, KMSInternalException},
+			Errors:      []ErrorCode{UnsupportedOperationException, LimitExceededException, KMSInternalException},
 			Permissions: []Permission{{Action: "keyturn:MigrateSeal", In: "IAM policy"}},
 		},
 		{

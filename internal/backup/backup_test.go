@@ -158,6 +158,22 @@ func checkLog(t *testing.T, r *restored, b *Backup) {
 	}
 }
 
+// TestRestoreClockBehind restores on a machine that believes it is 1970: the new version of the keyring is not older than the backup.
+func TestRestoreClockBehind(t *testing.T) {
+	d := newDeployment(t, 1)
+	to, id := keyPair(t)
+	_, file := d.backup(Options{Recipients: to})
+	for now, want := range map[time.Time]time.Time{time.Unix(1000, 0): testTime, testTime.Add(time.Hour): testTime.Add(time.Hour)} {
+		r, err := restoreAt(t, now, id, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := r.store.Status(); !st.Created.Equal(want) || !st.Versions[0].Retired.Equal(want) {
+			t.Errorf("restored at %v: %+v", now, st.Versions)
+		}
+	}
+}
+
 // TestIncremental goes from backup to backup, while the keyring rotates and values are sealed anew, and restores after each.
 func TestIncremental(t *testing.T) {
 	needsAge(t)

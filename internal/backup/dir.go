@@ -2,7 +2,6 @@ package backup
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,14 +21,10 @@ type Dir struct {
 	done  bool
 }
 
-// BeginDir begins in the data directory at path, which must be empty but for what its caller has there. names are what Publish moves out of the
+// BeginDir begins in the data directory at path, whose own name is durable, and which must be empty but for what its caller has there. names are what Publish moves out of the
 // folder work.
 func BeginDir(fsys disk.FS, path, work string, names ...string) (*Dir, error) {
 	d := &Dir{Work: filepath.Join(path, work), fs: fsys, path: path, names: names}
-	// Its own name must survive a power cut, too. Who may not read the directory above cannot sync it.
-	if err := fsys.SyncDir(filepath.Dir(filepath.Clean(path))); err != nil && !errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("making the name of the data directory durable: %w", err)
-	}
 	if err := fsys.Mkdir(d.Work, 0o700); err != nil {
 		return nil, err
 	}

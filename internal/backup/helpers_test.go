@@ -168,8 +168,13 @@ type notClosed struct{ store.Store }
 
 func (notClosed) Close() error { return nil }
 
-// restore restores files into memory.
+// restore restores files into memory, an hour after they were made.
 func restore(t testing.TB, id age.Identity, files ...[]byte) (*restored, error) {
+	t.Helper()
+	return restoreAt(t, testTime.Add(time.Hour), id, files...)
+}
+
+func restoreAt(t testing.TB, now time.Time, id age.Identity, files ...[]byte) (*restored, error) {
 	t.Helper()
 	c, err := chain(t, id, files...)
 	if err != nil {
@@ -187,7 +192,7 @@ func restore(t testing.TB, id age.Identity, files ...[]byte) (*restored, error) 
 		},
 		AuditDir: out.auditDir, Provider: testProvider(2), Node: func(d string) string { return d[:8] },
 		Owner: record.Owner{Account: "111122223333", Region: "eu-central-1"},
-		Now:   func() time.Time { return testTime.Add(time.Hour) }, Log: slog.New(slog.DiscardHandler),
+		Now:   func() time.Time { return now }, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err

@@ -87,7 +87,11 @@ func Restore(ctx context.Context, c *Chain, t Target) (_ *Restored, err error) {
 		return nil, fmt.Errorf("%w: the audit log ends before line %d", ErrDamaged, h.Next)
 	}
 	// Only a whole backup becomes a store: without this nothing opens it.
-	if err := last.Escrow().Restore(ctx, raw, t.Provider, t.Now()); err != nil {
+	now := t.Now()
+	if h.Time.After(now) { // a machine whose clock is wrong: old tokens must not seem to have been replaced before they were made
+		now = h.Time
+	}
+	if err := last.Escrow().Restore(ctx, raw, t.Provider, now); err != nil {
 		return nil, err
 	}
 	r.Restored = record.Restored{

@@ -144,7 +144,12 @@ func checkSealKey(f *Facts) []Finding {
 	if key.Missing && !key.Credential && f.Config.Store.Missing {
 		return one(Warn, key.Path+" is not there yet", "keyturn init makes it; keep a copy apart from the data")
 	}
-	return or(secret(f, key, 0o077), "%s", key.Path)
+	out := secret(f, key, 0o077)
+	for _, path := range f.Config.SealKeyTemps {
+		out = append(out, Finding{Warn, path + " is a key that a command was making when it was killed, maybe the seal key itself",
+			"remove it: rm " + path})
+	}
+	return or(out, "%s", key.Path)
 }
 
 func checkApart(f *Facts) []Finding {

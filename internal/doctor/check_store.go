@@ -1,5 +1,7 @@
 package doctor
 
+import "fmt"
+
 // other is the finding about what only another user can look at.
 func other(f *Facts, why string) []Finding { return one(Skip, why, asOwner(f)) }
 
@@ -53,6 +55,19 @@ var storeChecks = []Check{
 			return skip("%s", s.Seal.Why)
 		}
 		return skip("the store cannot be looked at, or there is none")
+	}},
+	{ID: "keyring", Title: "The keyring has room for new versions", Needs: Loaded, Eval: func(f *Facts) []Finding {
+		s := &f.Config.Store.Seal
+		switch {
+		case !s.Opens && !s.Migrates:
+			return skip("the store was not opened; a server tells with keyturn seal status")
+		case s.Left == 0:
+			return one(Fail, "it has as many as it can have: it rotates no more, and the root key cannot be replaced", "set up another deployment, and have data re-encrypted there")
+		case s.LeftOnDemand == 0:
+			return one(Warn, fmt.Sprintf("it can have %d more, which are kept for rotations that are due and for new root keys", s.Left),
+				"find out in the audit log who rotates it so often (RotateKeyring, CompactStore, RotateRootKey)")
+		}
+		return ok("it can have %d more", s.Left)
 	}},
 	{ID: "audit", Title: "The audit log's last segment can be read", Needs: Loaded, Eval: func(f *Facts) []Finding {
 		c := f.Config

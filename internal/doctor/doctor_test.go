@@ -40,7 +40,7 @@ func well() *doctor.Facts {
 			SealKey:   &seal, TLSKey: &key, Secrets: []doctor.File{file("secret", 0o640, 2)}, Policies: []doctor.File{file("policy", 0o644, 2)},
 			Disks:   []doctor.Disk{{What: "data", Path: "/k/data", Kind: "ext4", Free: 50 << 30, Total: 100 << 30, FreeInodes: 1 << 20, Inodes: 1 << 21}},
 			Latency: doctor.Got(2 * time.Millisecond), Pair: doctor.Got(certificate),
-			Store:     doctor.StoreFacts{Audit: true, Holder: doctor.Got(0), Size: 1 << 20, Newest: doctor.Got(now), Data: true, Seal: doctor.SealFacts{Opens: true}},
+			Store:     doctor.StoreFacts{Audit: true, Holder: doctor.Got(0), Size: 1 << 20, Newest: doctor.Got(now), Data: true, Seal: doctor.SealFacts{Opens: true, Left: 900, LeftOnDemand: 700}},
 			LastAudit: doctor.Got(now.Add(-time.Minute)),
 		},
 		Clock: doctor.ClockFacts{Synchronized: doctor.Got(true), Error: time.Millisecond},
@@ -104,6 +104,7 @@ func TestChecks(t *testing.T) {
 		{"data-strangers", doctor.Warn, "backup.age", func(f *facts) { f.Config.Unknown = []string{"backup.age"} }},
 		{"seal-key", doctor.Fail, "read or written by others", func(f *facts) { f.Config.SealKey.Mode = 0o640 }},
 		{"seal-key", doctor.Fail, "cannot read it", func(f *facts) { f.Config.SealKey.UID = 0 }},
+		{"seal-key", doctor.Warn, "when it was killed", func(f *facts) { f.Config.SealKeyTemps = []string{"/k/.seal-key-1"} }},
 		{"seal-key", doctor.Skip, "while the service runs", func(f *facts) {
 			f.Config.SealKey.Err, f.Config.SealKey.Missing, f.Config.SealKey.Credential, f.Config.SealKey.Device = "gone", true, true, 3
 		}},
@@ -142,6 +143,9 @@ func TestChecks(t *testing.T) {
 		{"seal-opens", doctor.Fail, "not the key", func(f *facts) { f.Config.Store.Seal = doctor.SealFacts{Err: "not the key that seals the store"} }},
 		{"seal-opens", doctor.Skip, "permission denied", func(f *facts) { f.Config.Store.Seal = doctor.SealFacts{Unread: "permission denied"} }},
 		{"seal-opens", doctor.Skip, "takes people", func(f *facts) { f.Config.Store.Seal = doctor.SealFacts{Why: "it takes people"} }},
+		{"keyring", doctor.Warn, "200 more, which are kept", func(f *facts) { f.Config.Store.Seal.Left, f.Config.Store.Seal.LeftOnDemand = 200, 0 }},
+		{"keyring", doctor.Fail, "as many as it can have", func(f *facts) { f.Config.Store.Seal.Left, f.Config.Store.Seal.LeftOnDemand = 0, 0 }},
+		{"keyring", doctor.Skip, "not opened", func(f *facts) { f.Config.Store.Seal = doctor.SealFacts{Why: "it takes people"} }},
 		{"audit", doctor.Fail, "the log was lost", func(f *facts) { f.Config.AuditMissing = true }},
 		{"audit", doctor.Fail, "not JSON", func(f *facts) { f.Config.AuditErr = "line 7 is not JSON" }},
 		{"audit", doctor.Skip, "none yet", func(f *facts) { f.Config.LastAudit = doctor.Unknown[time.Time]("none yet") }},

@@ -43,19 +43,21 @@ type ConfigFacts struct {
 	PlainHTTP        bool
 	Tokens           bool // PKCS #11 modules are configured
 
-	DataDir   File
-	Owner     string // of the data directory, by name if it has one; "": not known
-	Inside    []File // files in the data directory that are the server's
-	Unknown   []string
-	SealKey   *File // nil: a passphrase
-	Secrets   []File
-	TLSKey    *File
-	Policies  []File
-	Disks     []Disk
-	Latency   Fact[time.Duration] // the median of a small write with its fsync in the data directory
-	Pair      Fact[Certificate]   // what the TLS files hold
-	Store     StoreFacts
-	LastAudit Fact[time.Time] // the date of the audit log's last line
+	DataDir File
+	Owner   string // of the data directory, by name if it has one; "": not known
+	Inside  []File // files in the data directory that are the server's
+	Unknown []string
+	SealKey *File // nil: a passphrase
+	// SealKeyTemps are files beside the seal key that making a key file left behind: keys, too.
+	SealKeyTemps []string
+	Secrets      []File
+	TLSKey       *File
+	Policies     []File
+	Disks        []Disk
+	Latency      Fact[time.Duration] // the median of a small write with its fsync in the data directory
+	Pair         Fact[Certificate]   // what the TLS files hold
+	Store        StoreFacts
+	LastAudit    Fact[time.Time] // the date of the audit log's last line
 	// AuditMissing: there is no segment, as far as who asks may look.
 	AuditMissing bool
 	AuditErr     string // what is wrong with the last segment
@@ -138,6 +140,8 @@ type SealFacts struct {
 	Err, Fix string // what the server says, and would say to do
 	Unread   string // what who asks cannot read
 	Why      string // why nobody has tried
+	// Left is how many versions the keyring can still have, LeftOnDemand how many rotations on demand. Known if the seal opens the store.
+	Left, LeftOnDemand int
 }
 
 // ClockFacts are what the operating system says of its clock.

@@ -13,8 +13,15 @@ import (
 // compactStore asks for a scrub now. It is done in the background, one after the other.
 func (o *Operator) compactStore() *service.Op {
 	return service.Def[api.CompactStoreRequest, api.CompactStoreResponse]{
-		Name: "CompactStore", Kind: service.Change, Actions: []string{"keyturn:CompactStore"},
-		Resolve: resolve[api.CompactStoreRequest](o.target("keyturn:CompactStore")),
+		Name: "CompactStore", Kind: service.Change, Actions: []string{"keyturn:CompactStore", "keyturn:RotateKeyring"},
+		Resolve: func(tx *service.Tx, q *api.CompactStoreRequest) ([]service.Target, error) {
+			targets, err := o.target("keyturn:CompactStore")(tx)
+			if err != nil || !q.RotateKeyring.V {
+				return targets, err
+			}
+			rotation, err := o.target("keyturn:RotateKeyring")(tx)
+			return append(targets, rotation...), err
+		},
 		Audit: func(q *api.CompactStoreRequest, p *audit.Params) {
 			if q.RotateKeyring.Set {
 				p.Bool("rotateKeyring", q.RotateKeyring.V)
@@ -29,7 +36,7 @@ func (o *Operator) compactStore() *service.Op {
 				return nil, err
 			}
 			if q.RotateKeyring.V {
-				if err := o.config.Seal.RotateKeyring(tx.Context(), o.config.RealTime()); err != nil {
+				if err := o.config.Seal.RotateKeyring(tx.Context(), o.dated()); err != nil {
 					return nil, tooMany(err)
 				}
 			}
@@ -84,7 +91,7 @@ func (o *Operator) compaction(ctx context.Context) (*api.Compaction, error) {
 	case s.running:
 		c.State, c.Number = api.Some(api.CompactionStateTypeRunning), api.Some(s.completed+1)
 		c.Done, c.Total = api.Some(s.done), api.Some(s.total)
-	case s.requested:
+	case s.asked():
 		c.State, c.Number = api.Some(api.CompactionStateTypeRequested), api.Some(s.completed+1)
 	case s.failed:
 		c.State = api.Some(api.CompactionStateTypeFailed)

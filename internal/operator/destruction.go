@@ -52,6 +52,7 @@ type scrubs struct {
 	mu        sync.Mutex
 	completed int64 // number of the last one
 	requested bool
+	promised  int64 // number of the last one that was asked for
 	running   bool
 	failed    bool // the last one
 	failedAt  time.Time
@@ -64,21 +65,25 @@ type scrubs struct {
 func (s *scrubs) request() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.requested, s.failed = true, false
+	s.requested, s.failed, s.promised = true, false, s.completed+1
+	if s.running { // that one began before
+		s.promised++
+	}
+	s.rouse()
+	return s.promised
+}
+
+// rouse has MaintainStore look what is due. mu is held.
+func (s *scrubs) rouse() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	return s.next()
 }
 
-// next is the number of the one that begins next. mu is held.
-func (s *scrubs) next() int64 {
-	if s.running {
-		return s.completed + 2
-	}
-	return s.completed + 1
-}
+// asked tells whether one is to begin because somebody wants it: one that was asked for, or where the one that ran when it was asked for has failed
+// and so has no number, another, so that the promised number comes. mu is held.
+func (s *scrubs) asked() bool { return s.requested || s.promised > s.completed }
 
 // debt is what the store says of destroyed secrets and scrubs.
 type debt struct {
@@ -171,7 +176,7 @@ func (o *Operator) tend(ctx context.Context, p *service.Pipeline) error {
 	s := &o.scrubs
 	s.mu.Lock()
 	s.completed = d.last.Number
-	asked := s.requested
+	asked := s.asked()
 	since := now.Sub(s.failedAt)
 	if !asked && (!due || (s.failed && since >= 0 && since < scrubRetry)) {
 		s.mu.Unlock()
@@ -185,9 +190,15 @@ func (o *Operator) tend(ctx context.Context, p *service.Pipeline) error {
 	s.running = false
 	if err != nil {
 		s.failed, s.failedAt = true, now
+		if !s.requested {
+			s.promised = 0 // whoever asked is told that it failed
+		}
 		return errors.Join(rotating, err)
 	}
 	s.completed++
+	if s.asked() {
+		s.rouse()
+	}
 	return rotating
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/clock"
 	"github.com/keyturn/keyturn/internal/record"
@@ -29,6 +30,7 @@ type scrubbing struct {
 	mu    sync.Mutex
 	begun []time.Time // guarded by mu
 	fail  error       // guarded by mu
+	pause chan error  // guarded by mu; not nil: a scrub ends with what comes
 }
 
 // times is how often a scrub has begun, and when.
@@ -47,8 +49,11 @@ func (s *scrubbing) failing(err error) {
 func (s *scrubbing) Scrub(ctx context.Context, o store.ScrubOptions) (store.Scrubbed, error) {
 	s.mu.Lock()
 	s.begun = append(s.begun, time.Now())
-	fail := s.fail
+	fail, pause := s.fail, s.pause
 	s.mu.Unlock()
+	if pause != nil {
+		fail = <-pause
+	}
 	if fail != nil {
 		return store.Scrubbed{}, fail
 	}
@@ -56,7 +61,7 @@ func (s *scrubbing) Scrub(ctx context.Context, o store.ScrubOptions) (store.Scru
 }
 
 // tended runs MaintainStore and Maintain over a new store in a bubble, until the test ends.
-func tended(t *testing.T, d Destruction) (*Operator, *service.Pipeline, *scrubbing) {
+func tended(t *testing.T, d Destruction, change ...func(*Config)) (*Operator, *service.Pipeline, *scrubbing) {
 	t.Helper()
 	raw, err := boltstore.Open(filepath.Join(t.TempDir(), "store.db"), boltstore.Options{Create: true})
 	if err != nil {
@@ -75,7 +80,11 @@ func tended(t *testing.T, d Destruction) (*Operator, *service.Pipeline, *scrubbi
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := New(Config{Seal: sealed, RealTime: time.Now, Owner: owner, Log: quiet, Destruction: d})
+	c := Config{Seal: sealed, RealTime: time.Now, Owner: owner, Log: quiet, Destruction: d}
+	for _, f := range change {
+		f(&c)
+	}
+	o := New(c)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{}, 2)
 	go func() { o.Maintain(ctx, p); done <- struct{}{} }()
@@ -188,6 +197,56 @@ func TestScrubFails(t *testing.T) {
 		if c, err := o.compaction(t.Context()); err != nil || c.State.V != "IDLE" || c.CompletedNumber.V != number || c.CopiesRemain.V {
 			t.Errorf("%+v, %v; want number %d", c, err, number)
 		}
+	})
+}
+
+// TestScrubPromised: whoever asks while a scrub runs gets the number of the next one, and that number comes, also if the one that runs fails.
+func TestScrubPromised(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o, _, engine := tended(t, Destruction{})
+		time.Sleep(time.Hour)
+		engine.mu.Lock()
+		engine.pause = make(chan error)
+		engine.mu.Unlock()
+		state := func() *api.Compaction {
+			t.Helper()
+			synctest.Wait()
+			c, err := o.compaction(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		first := o.scrubs.request()
+		if c := state(); c.State.V != api.CompactionStateTypeRunning || c.Number.V != first {
+			t.Fatalf("%+v", c)
+		}
+		second := o.scrubs.request()
+		if second != first+1 {
+			t.Errorf("asked while number %d runs: number %d", first, second)
+		}
+		engine.pause <- errors.New("the disk")
+		for number := first; number <= second; number++ {
+			if c := state(); c.State.V != api.CompactionStateTypeRunning || c.Number.V != number {
+				t.Errorf("%+v; number %d was promised", c, second)
+			}
+			engine.pause <- nil
+		}
+		if c := state(); c.State.V != api.CompactionStateTypeIdle || c.CompletedNumber.V != second {
+			t.Errorf("%+v; number %d was promised", c, second)
+		}
+		// One that fails itself is not promised any more.
+		o.scrubs.request()
+		synctest.Wait()
+		number := o.scrubs.request()
+		for range 2 {
+			engine.pause <- errors.New("the disk")
+			synctest.Wait()
+		}
+		if c := state(); c.State.V != api.CompactionStateTypeFailed || c.CompletedNumber.V != second {
+			t.Errorf("%+v; number %d failed", c, number)
+		}
+		close(engine.pause)
 	})
 }
 

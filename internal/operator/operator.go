@@ -73,6 +73,17 @@ func (o *Operator) sure() time.Time {
 	return real
 }
 
+// dated is what new keys of the seal are dated with: the later one of what the clock tells and what is believed of it. Of a clock that is behind it
+// makes no version that seems to have replaced its predecessor long ago; of one that is ahead it may be too late, and counts until the keyring rotates
+// next, which is as soon as the clock is right (see seal.Store.Maintain).
+func (o *Operator) dated() time.Time {
+	real, believed := o.config.RealTime(), o.config.Believed()
+	if believed.After(real) {
+		return believed
+	}
+	return real
+}
+
 // Operations returns the operations for callers.
 func (o *Operator) Operations() []*service.Op {
 	return []*service.Op{
@@ -115,6 +126,7 @@ func (o *Operator) status() *api.SealStatus {
 		}
 		s.KeyringVersions = append(s.KeyringVersions, k)
 	}
+	s.KeyringVersionsLeft, s.KeyringRotationsLeft = api.Some(int64(st.Left)), api.Some(int64(st.LeftOnDemand))
 	return s
 }
 

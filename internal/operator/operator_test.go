@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/fips140"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/keyturn/keyturn/internal/accounts"
+	"github.com/keyturn/keyturn/internal/api"
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/clock"
 	"github.com/keyturn/keyturn/internal/record"
@@ -102,13 +105,127 @@ func TestNothingUnrecorded(t *testing.T) {
 	}
 }
 
-// TestSure: what destroys waits for the earlier one of the clock and what is believed of it.
+// TestSure: what destroys waits for the earlier one of the clock and what is believed of it; what is made is dated with the later one.
 func TestSure(t *testing.T) {
 	now := time.Now()
-	for _, c := range []struct{ believed, want time.Duration }{{-time.Hour, -time.Hour}, {0, 0}, {time.Hour, 0}} {
+	for _, c := range []struct{ believed, sure, dated time.Duration }{{-time.Hour, -time.Hour, 0}, {0, 0, 0}, {time.Hour, 0, time.Hour}} {
 		o := New(Config{RealTime: func() time.Time { return now }, Believed: func() time.Time { return now.Add(c.believed) }})
-		if got := o.sure(); !got.Equal(now.Add(c.want)) {
-			t.Errorf("believed %v: %v, want %v", c.believed, got.Sub(now), c.want)
+		if got := o.sure(); !got.Equal(now.Add(c.sure)) {
+			t.Errorf("believed %v: sure of %v, want %v", c.believed, got.Sub(now), c.sure)
+		}
+		if got := o.dated(); !got.Equal(now.Add(c.dated)) {
+			t.Errorf("believed %v: dated %v, want %v", c.believed, got.Sub(now), c.dated)
 		}
 	}
+}
+
+// TestWrongClock rotates by a clock that is years ahead, and one that is years behind. Once it is right, nothing is late or early for it: old versions go
+// two days after the last rotation, no sooner, and destroyed secrets get the keyring rotated.
+func TestWrongClock(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var wrong time.Duration // what the clock is off by; what is believed is right
+		const within = 30 * 24 * time.Hour
+		o, p, _ := tended(t, Destruction{RotateKeyringWithin: within}, func(c *Config) {
+			c.RealTime, c.Believed = func() time.Time { return time.Now().Add(wrong) }, time.Now
+		})
+		rotate := func(off time.Duration) {
+			t.Helper()
+			wrong = off
+			if err := o.config.Seal.RotateKeyring(t.Context(), o.dated()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		there := func() (list []uint32) {
+			for _, v := range o.Status().Versions {
+				if v.Destroyed.IsZero() {
+					list = append(list, v.Version)
+				}
+			}
+			return list
+		}
+		time.Sleep(time.Hour)
+		rotate(10 * 365 * 24 * time.Hour)
+		wrong = 0
+		time.Sleep(2 * time.Minute)
+		if st := o.Status(); st.Version != 3 || st.Created.After(time.Now()) {
+			t.Errorf("version %d of %v, after the clock was set right; want version 3 of today", st.Version, st.Created)
+		}
+		time.Sleep(seal.TokenLife - 10*time.Minute)
+		if got := there(); len(got) != 3 {
+			t.Errorf("versions %v are there, want 1 to 3: tokens need them", got)
+		}
+		time.Sleep(20 * time.Minute)
+		if got := there(); !slices.Equal(got, []uint32{3}) {
+			t.Errorf("versions %v are there, want 3 alone", got)
+		}
+		destroy(t, p)
+		time.Sleep(within)
+		if got := there(); slices.Contains(got, 3) {
+			t.Error("the version that sealed what was destroyed is there")
+		}
+		version := o.Status().Version
+		rotate(-50 * 365 * 24 * time.Hour)
+		time.Sleep(2 * time.Minute)
+		wrong = 0
+		time.Sleep(seal.TokenLife - 10*time.Minute)
+		if got := there(); !slices.Equal(got, []uint32{version, version + 1}) {
+			t.Errorf("versions %v are there, want %d and the next: tokens need it", got, version)
+		}
+		time.Sleep(20 * time.Minute)
+		if got := there(); !slices.Equal(got, []uint32{version + 1}) {
+			t.Errorf("versions %v are there, want %d alone", got, version+1)
+		}
+	})
+}
+
+// TestTooMany reads what callers are told when the keyring has no room for what they want, and that a scrub is not begun without the rotation that was
+// asked for with it.
+func TestTooMany(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o, p, _ := tended(t, Destruction{}, func(c *Config) { c.Accounts = accounts.New(accounts.Config{Management: owner.Account}) })
+		ops := map[string]*service.Op{}
+		for _, op := range o.Operations() {
+			ops[op.Name] = op
+		}
+		call := func(name string, req any) error {
+			_, err := p.DoInternal(t.Context(), ops[name], owner, time.Now(), 0, req)
+			return err
+		}
+		fill := func(until func(seal.Status) bool) {
+			for !until(o.Status()) {
+				if err := o.config.Seal.RotateDue(t.Context(), time.Now()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		limit := func(what string, err error, says string) {
+			t.Helper()
+			var e *api.Error
+			if !errors.As(err, &e) || e.Code != api.LimitExceededException || !strings.Contains(e.Message, says) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		o.config.Provider = func(context.Context) (seal.Provider, error) { return seal.NewKeyFile(make([]byte, 32)), nil }
+		compact := &api.CompactStoreRequest{RotateKeyring: api.Some(true)}
+		fill(func(st seal.Status) bool { return st.LeftOnDemand == 0 })
+		limit("on demand", call("RotateKeyring", &api.RotateKeyringRequest{}), "kept for rotations that are due")
+		limit("with a scrub", call("CompactStore", compact), "kept for rotations that are due")
+		if c, err := o.compaction(t.Context()); err != nil || c.State.V == api.CompactionStateTypeRequested {
+			t.Errorf("%+v, %v", c, err)
+		}
+		for name, req := range map[string]any{"RotateRootKey": &api.RotateRootKeyRequest{}, "MigrateSeal": &api.MigrateSealRequest{}, "CompactStore": &api.CompactStoreRequest{}} {
+			if err := call(name, req); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		fill(func(st seal.Status) bool { return st.Left == 0 })
+		for name, req := range map[string]any{
+			"RotateKeyring": &api.RotateKeyringRequest{}, "CompactStore": compact, "RotateRootKey": &api.RotateRootKeyRequest{}, "MigrateSeal": &api.MigrateSealRequest{},
+		} {
+			limit(name, call(name, req), "as many versions as it can have")
+		}
+		if s := o.status(); s.KeyringVersionsLeft.V != 0 || s.KeyringRotationsLeft.V != 0 || !s.KeyringVersionsLeft.Set || !s.KeyringRotationsLeft.Set {
+			t.Errorf("%+v", s)
+		}
+	})
 }

@@ -31,7 +31,7 @@ func (o *Operator) rotateKeyring() *service.Op {
 		Resolve: resolve[api.RotateKeyringRequest](o.target("keyturn:RotateKeyring")),
 		Result:  func(r *api.RotateKeyringResponse, p *audit.Params) { auditSeal(r.Seal, p) },
 		Plan: func(tx *service.Tx, _ *api.RotateKeyringRequest, _ []service.Target) (*api.RotateKeyringResponse, error) {
-			if err := o.config.Seal.RotateKeyring(tx.Context(), o.config.RealTime()); err != nil {
+			if err := o.config.Seal.RotateKeyring(tx.Context(), o.dated()); err != nil {
 				return nil, tooMany(err)
 			}
 			return &api.RotateKeyringResponse{Seal: o.status()}, nil
@@ -45,7 +45,7 @@ func (o *Operator) rotateRootKey() *service.Op {
 		Resolve: resolve[api.RotateRootKeyRequest](o.target("keyturn:RotateRootKey")),
 		Result:  func(r *api.RotateRootKeyResponse, p *audit.Params) { auditSeal(r.Seal, p) },
 		Plan: func(tx *service.Tx, _ *api.RotateRootKeyRequest, _ []service.Target) (*api.RotateRootKeyResponse, error) {
-			if err := o.config.Seal.RotateRoot(tx.Context(), o.config.RealTime()); err != nil {
+			if err := o.config.Seal.RotateRoot(tx.Context(), o.dated()); err != nil {
 				return nil, tooMany(err)
 			}
 			return &api.RotateRootKeyResponse{Seal: o.status()}, nil
@@ -71,7 +71,10 @@ func (o *Operator) migrateSeal() *service.Op {
 				// An answer can get lost, and with it what opens the store: whoever hands out takes it out of the provider before it comes here.
 				return nil, api.Errorf(api.ValidationException, "The seal was not migrated, and is as it was: what people are to keep would be nowhere but in this answer.")
 			}
-			if err := o.config.Seal.Migrate(tx.Context(), p, o.config.RealTime()); err != nil {
+			if err := o.config.Seal.Migrate(tx.Context(), p, o.dated()); err != nil {
+				if errors.Is(err, seal.ErrTooMany) {
+					return nil, tooMany(err)
+				}
 				if errors.Is(err, seal.ErrWrongKey) || !seal.IsDamage(err) && o.config.Seal.Damage() == nil {
 					return nil, api.Errorf(api.ValidationException, "The seal was not migrated, and is as it was: %v", err)
 				}
@@ -82,9 +85,15 @@ func (o *Operator) migrateSeal() *service.Op {
 	}.Op("keyturn")
 }
 
+// tooMany words that the keyring has no room for a version.
 func tooMany(err error) error {
-	if errors.Is(err, seal.ErrTooMany) {
-		return api.Errorf(api.LimitExceededException, "The keyring has as many versions as it can have.")
+	switch {
+	case errors.Is(err, seal.ErrKept):
+		return api.Errorf(api.LimitExceededException,
+			"The keyring has been rotated on demand as often as it can be: the versions that are left are kept for rotations that are due and for new root keys.")
+	case errors.Is(err, seal.ErrTooMany):
+		return api.Errorf(api.LimitExceededException,
+			"The keyring has as many versions as it can have. Nothing was changed: without another version, the old root key would open what is written from now on.")
 	}
 	return err
 }
@@ -99,7 +108,7 @@ func (o *Operator) rotateByItself() *service.Op {
 	return service.Def[struct{}, struct{}]{
 		Name: "RotateKeyring", Kind: service.Internal,
 		Plan: func(tx *service.Tx, _ *struct{}, _ []service.Target) (*struct{}, error) {
-			if err := o.config.Seal.RotateKeyring(tx.Context(), o.config.RealTime()); err != nil {
+			if err := o.config.Seal.RotateDue(tx.Context(), o.dated()); err != nil {
 				return nil, err
 			}
 			e := service.OwnEvent(tx, "RotateKeyring", o.config.Owner)
@@ -154,7 +163,7 @@ func (o *Operator) Maintain(ctx context.Context, p *service.Pipeline) {
 		return err
 	}
 	o.config.Seal.Maintain(ctx, seal.Maintenance{
-		Now:    o.sure,
+		Now: o.sure, Dated: o.dated,
 		Rotate: func(context.Context) error { return do(o.rotated, &struct{}{}) },
 		Destroyed: func(versions []uint32) {
 			o.config.Log.Info("versions of the keyring destroyed", "versions", versions)

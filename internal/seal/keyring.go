@@ -42,6 +42,9 @@ type ring struct {
 type keyringEntry struct {
 	aead *xaes.AEAD // nil once destroyed
 	mac  *keys.MACKey
+	// retired is when it was replaced, zero for the current one: the earliest date that a later one has, so that a date which a wrong clock made too
+	// late counts until the next rotation only.
+	retired time.Time
 }
 
 // Keyring holds the service's own keys, by version. It is safe for concurrent use. It changes when a version is added or destroyed.
@@ -76,6 +79,12 @@ func (k *Keyring) MACKey(version uint32) *keys.MACKey {
 		return nil
 	}
 	return e.mac
+}
+
+// destroyed tells whether a version sealed values and does so no more.
+func (r *ring) destroyed(version uint32) bool {
+	e := r.version(version)
+	return e != nil && e.aead == nil
 }
 
 // version returns one, nil if there is none.
@@ -169,15 +178,14 @@ func (k *Keyring) OpenToken(token []byte, purpose string) ([]byte, error) {
 // TokenRetired is when the version that sealed a token was replaced; zero if it is the current one, or unknown. Whoever had the keyring before
 // that can still make such tokens, so what says of itself that it was made later was not made here.
 func (k *Keyring) TokenRetired(token []byte) time.Time {
-	r := k.now.Load()
 	if len(token) < headerSize {
 		return time.Time{}
 	}
-	version := binary.BigEndian.Uint32(token[1:])
-	if version == 0 || version >= r.current() {
+	e := k.now.Load().version(binary.BigEndian.Uint32(token[1:]))
+	if e == nil {
 		return time.Time{}
 	}
-	return r.data.Keys[version].Created // of the next one
+	return e.retired
 }
 
 // ErrToken: these bytes were not sealed as a token for this purpose, or so long ago that their key is gone.

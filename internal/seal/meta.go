@@ -213,6 +213,12 @@ func newRing(m meta, root []byte, data keyringData) (*ring, error) {
 		e.mac = keys.NewMACKey(k.Version, k.MAC)
 		r.versions = append(r.versions, e)
 	}
+	for i := len(r.versions) - 2; i >= 0; i-- {
+		r.versions[i].retired = data.Keys[i+1].Created
+		if next := r.versions[i+1].retired; !next.IsZero() && next.Before(r.versions[i].retired) {
+			r.versions[i].retired = next
+		}
+	}
 	if len(r.versions) == 0 || r.versions[len(r.versions)-1].aead == nil || data.Resealed > r.current() {
 		return nil, fmt.Errorf("%w: the keyring has no current key", ErrDamaged)
 	}

@@ -15,10 +15,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/keyturn/keyturn/internal/disk"
 	"github.com/keyturn/keyturn/internal/xaes"
 )
 
@@ -103,45 +105,81 @@ func checkVersion(sealed []byte) error {
 }
 
 // KeyFile is a Provider whose key stands in a file that only its owner can read.
-type KeyFile struct{ key []byte }
+type KeyFile struct {
+	key  []byte
+	path string // "" if the key is in no file
+	fs   disk.FS
+}
 
-const keyFilePrefix = "keyturn-seal-key-v1:"
+const (
+	keyFilePrefix = "keyturn-seal-key-v1:"
+	// KeyFileTemp matches what CreateKeyFile leaves beside the key file when it is killed: a key, and where files cannot be renamed without
+	// replacing another it may be the one that the key file has.
+	KeyFileTemp = ".seal-key-*"
+)
 
 // CreateKeyFile writes a new random key to path, mode 0600. It never overwrites a file.
 func CreateKeyFile(path string) error {
-	key := make([]byte, xaes.KeySize)
-	rand.Read(key)
-	text := keyFilePrefix + base64.StdEncoding.EncodeToString(key) + "\n"
-	// Written under another name first: a crash must not leave half a key under the real one.
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".seal-key-*")
-	if err != nil {
-		return fmt.Errorf("creating the key file: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.WriteString(text)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Link(tmp.Name(), path) // fails if path exists, unlike a rename
-		if err != nil && !errors.Is(err, os.ErrExist) {
-			// A file system without hard links: create exclusively instead.
-			var f *os.File
-			if f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-				_, err = f.WriteString(text)
-				if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-					err = errors.Join(err, os.Remove(path))
-				}
-			}
-		}
-	}
-	if err != nil {
+	if err := createKeyFile(disk.OS, path); err != nil {
 		return fmt.Errorf("creating the key file %s: %w", path, err)
 	}
-	// The name must be on the disk before a store is sealed with what it names. Not every system can sync a folder.
-	if dir, err := os.Open(filepath.Dir(path)); err == nil {
-		_ = dir.Sync()
-		_ = dir.Close()
+	return nil
+}
+
+func createKeyFile(fsys disk.FS, path string) error {
+	key := make([]byte, xaes.KeySize)
+	rand.Read(key)
+	text := []byte(keyFilePrefix + base64.StdEncoding.EncodeToString(key) + "\n")
+	// Written under another name first: a crash must not leave half a key under the real one.
+	dir := filepath.Dir(path)
+	tmp, err := fsys.CreateTemp(dir, KeyFileTemp)
+	if err != nil {
+		return err
+	}
+	if err := write(fsys.File(tmp), text); err != nil {
+		return errors.Join(err, fsys.Remove(tmp.Name()))
+	}
+	err = fsys.RenameNew(tmp.Name(), path)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		err = linkKeyFile(fsys, tmp.Name(), path, text)
+	case err != nil:
+		err = errors.Join(err, fsys.Remove(tmp.Name()))
+	}
+	if err != nil {
+		return err
+	}
+	return disk.SyncNames(fsys, dir)
+}
+
+// linkKeyFile gives a key file its name where a file cannot be renamed without replacing another. The old name goes before the new one is durable: a key
+// that seals something has no second name.
+func linkKeyFile(fsys disk.FS, tmp, path string, text []byte) error {
+	err := fsys.Link(tmp, path) // fails if path exists, unlike a plain rename
+	if gone := fsys.Remove(tmp); gone != nil {
+		return errors.Join(err, gone)
+	}
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// A file system without hard links: create exclusively instead.
+	f, err := fsys.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := write(fsys.File(f), text); err != nil {
+		return errors.Join(err, fsys.Remove(path))
 	}
 	return nil
+}
+
+// write writes, syncs and closes a file.
+func write(f disk.File, text []byte) error {
+	_, err := f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // OpenKeyFile reads a key file. ErrNoKey if there is none; an error if others than the owner can read it.
@@ -173,7 +211,7 @@ func OpenKeyFile(path string) (*KeyFile, error) {
 	if !ok || err != nil || len(key) != xaes.KeySize {
 		return nil, fmt.Errorf("key file %s is not a keyturn key file: it must hold one line that starts with %s", path, keyFilePrefix)
 	}
-	return &KeyFile{key: key}, nil
+	return &KeyFile{key: key, path: path, fs: disk.OS}, nil
 }
 
 // NewKeyFile returns a KeyFile provider for a key of 32 bytes that is already at hand.
@@ -181,7 +219,14 @@ func NewKeyFile(key []byte) *KeyFile { return &KeyFile{key: bytes.Clone(key)} }
 
 func (*KeyFile) Name() string { return "keyfile" }
 
+// Seal implements Provider. File and name are on the disk before anything is sealed with the key: whoever made them, here or elsewhere, may have died
+// before that. A file that has been taken away since it was read, to be kept elsewhere, is its keeper's.
 func (k *KeyFile) Seal(_ context.Context, root []byte) ([]byte, error) {
+	if k.path != "" {
+		if err := disk.Settle(k.fs, k.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("making the key file durable: %w", err)
+		}
+	}
 	return sealWith(k.key, nil, root)
 }
 

@@ -33,6 +33,8 @@ const (
 	maxRest    = time.Second
 	// maintainEvery is how often Maintain looks what is due.
 	maintainEvery = time.Minute
+	// maxAhead is how far in the future a version may be dated: NTP sets clocks back by seconds.
+	maxAhead = time.Minute
 )
 
 // progress is what Status shows of the pass under way.
@@ -45,9 +47,10 @@ func (p *progress) begin(target uint32) { p.set(&Progress{Target: target}) }
 
 // Maintenance is what Maintain needs to know.
 type Maintenance struct {
-	Now func() time.Time
-	// Rotate is called when the keyring is due for its next version, and is expected to call RotateKeyring: it is how the rotation gets
-	// into the audit log.
+	// Now is a time that has come for certain. Dated is what new versions are dated with: no earlier.
+	Now, Dated func() time.Time
+	// Rotate is called when the keyring is due for its next version, and is expected to call RotateDue: it is how the rotation gets into the
+	// audit log.
 	Rotate func(ctx context.Context) error
 	// Destroyed is told which versions are gone.
 	Destroyed func(versions []uint32)
@@ -74,22 +77,30 @@ func (s *Store) Maintain(ctx context.Context, m Maintenance) {
 }
 
 func (s *Store) maintain(ctx context.Context, m Maintenance) error {
-	if !m.Now().Before(s.Status().Rotation) {
-		if err := m.Rotate(ctx); err != nil {
-			return fmt.Errorf("rotating the keyring: %w", err)
+	var rotating error // what fails does not hold up the rest: values may have older versions yet, and these be due for destruction
+	if m.due(s.ring.now.Load()) {
+		if rotating = m.Rotate(ctx); rotating != nil {
+			rotating = fmt.Errorf("rotating the keyring: %w", rotating)
 		}
 	}
 	if err := s.Reseal(ctx, restFor); err != nil {
-		return fmt.Errorf("sealing values anew: %w", err)
+		return errors.Join(rotating, fmt.Errorf("sealing values anew: %w", err))
 	}
 	gone, err := s.DestroyRetired(ctx, m.Now())
 	if err != nil {
-		return fmt.Errorf("destroying old versions of the keyring: %w", err)
+		return errors.Join(rotating, fmt.Errorf("destroying old versions of the keyring: %w", err))
 	}
 	if len(gone) > 0 {
 		m.Destroyed(gone)
 	}
-	return nil
+	return rotating
+}
+
+// due tells whether the keyring is to rotate: because its current version is old, or because a clock that was wrong has dated it in the future, where
+// it would not get old for who knows how long, and would seem younger than what is destroyed meanwhile.
+func (m *Maintenance) due(r *ring) bool {
+	created := r.data.Keys[len(r.data.Keys)-1].Created
+	return !m.Now().Before(created.Add(KeyringPeriod)) || created.After(m.Dated().Add(maxAhead))
 }
 
 // restFor waits after what took so long.
@@ -286,7 +297,7 @@ func (s *Store) DestroyRetired(ctx context.Context, now time.Time) (gone []uint3
 	data := r.data.clone()
 	for i := range data.Keys[:len(data.Keys)-1] {
 		k := &data.Keys[i]
-		if k.Destroyed.IsZero() && k.Version < data.Resealed && !now.Before(data.Keys[i+1].Created.Add(TokenLife)) {
+		if k.Destroyed.IsZero() && k.Version < data.Resealed && !now.Before(r.versions[i].retired.Add(TokenLife)) {
 			k.Seal, k.Destroyed = nil, now.UTC()
 			gone = append(gone, k.Version)
 		}

@@ -14,27 +14,55 @@ import (
 // KeyringPeriod is the cryptoperiod of a version of the keyring: the same year that keys have by default.
 const KeyringPeriod = 365 * 24 * time.Hour
 
-// maxVersions bounds what a keyring can grow to, since all of it is in one value: a thousand years' worth, or a thousand rotations on demand. At
-// the bound the root key can still be replaced, without a new version.
-const maxVersions = 1000
+// maxVersions bounds what a keyring can grow to, since all of it is in one value, and the MAC keys of old versions stay as long as there may be
+// ciphertexts: for ever. The last keptVersions are for rotations that are due and for new root keys: whoever may only rotate the keyring cannot
+// use them up. Restoring a backup adds a version beyond any bound; the value has room for three times as many.
+const (
+	maxVersions  = 1000
+	keptVersions = 200
+)
 
-// ErrTooMany: the keyring has as many versions as it can have.
-var ErrTooMany = errors.New("seal: the keyring cannot have more versions")
+// ErrTooMany: the keyring has as many versions as it can have. ErrKept: those that it can still have are not for rotation on demand.
+var (
+	ErrTooMany = fmt.Errorf("seal: the keyring has %d versions, and cannot have more", maxVersions)
+	ErrKept    = fmt.Errorf("seal: the keyring can have %d versions, and the last %d are kept for rotations that are due and for new root keys", maxVersions, keptVersions)
+)
 
-// RotateKeyring adds a version to the keyring, which seals everything from then on. Older versions go on opening what they sealed until
-// Maintain has sealed all of that anew and TokenLife has passed.
+// RotateKeyring adds a version to the keyring because somebody wants it to, as RotateDue does. ErrKept, ErrTooMany.
 func (s *Store) RotateKeyring(ctx context.Context, now time.Time) error {
+	return s.addVersion(ctx, now, keptVersions)
+}
+
+// RotateDue adds a version to the keyring, which seals everything from then on. Older versions go on opening what they sealed until Maintain has
+// sealed all of that anew and TokenLife has passed. ErrTooMany.
+func (s *Store) RotateDue(ctx context.Context, now time.Time) error {
+	return s.addVersion(ctx, now, 0)
+}
+
+func (s *Store) addVersion(ctx context.Context, now time.Time, kept int) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
 	r := s.ring.now.Load()
-	if r.current() >= maxVersions {
-		return fmt.Errorf("%w than %d", ErrTooMany, maxVersions)
+	if err := r.room(kept); err != nil {
+		return err
 	}
 	return s.replace(ctx, r, r.meta, r.root, r.withVersion(now))
 }
 
+// room tells whether the keyring can have one more version with so many left after it.
+func (r *ring) room(kept int) error {
+	switch left := maxVersions - int(r.current()); {
+	case left <= 0:
+		return ErrTooMany
+	case left <= kept:
+		return ErrKept
+	}
+	return nil
+}
+
 // RotateRoot replaces the root key, and adds a version to the keyring: who has the old root key, and a copy of the store from before,
-// opens nothing that is sealed from then on. It is one commit, whatever the store holds.
+// opens nothing that is sealed from then on. It is one commit, whatever the store holds. ErrTooMany: without another version the old root key
+// would go on opening what comes.
 func (s *Store) RotateRoot(ctx context.Context, now time.Time) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -56,6 +84,9 @@ func (s *Store) Migrate(ctx context.Context, p Provider, now time.Time) error {
 // reroot makes a root key and seals it with p. What p sealed is unsealed once before anything depends on it. The caller holds changing: a
 // provider may take its time, and nothing but another change of the seal waits for it.
 func (s *Store) reroot(ctx context.Context, p Provider, now time.Time) error {
+	if err := s.ring.now.Load().room(0); err != nil { // before a provider hands anything out
+		return err
+	}
 	root := random(xaes.KeySize)
 	bind(p, s.ring.deployment)
 	sealed, err := p.Seal(ctx, root)
@@ -72,6 +103,9 @@ func (s *Store) reroot(ctx context.Context, p Provider, now time.Time) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
 	r := s.ring.now.Load()
+	if err := r.room(0); err != nil {
+		return err
+	}
 	m := r.meta
 	m.Provider, m.Root = p.Name(), sealed
 	data := r.withVersion(now)
@@ -79,12 +113,9 @@ func (s *Store) reroot(ctx context.Context, p Provider, now time.Time) error {
 	return s.replace(ctx, r, m, root, data)
 }
 
-// withVersion is the ring's data with another version, if it can have one more.
+// withVersion is the ring's data with another version.
 func (r *ring) withVersion(now time.Time) keyringData {
 	data := r.data.clone()
-	if r.current() >= maxVersions {
-		return data
-	}
 	data.Keys = append(data.Keys, newKey(r.current()+1, now))
 	return data
 }
@@ -123,6 +154,8 @@ type Status struct {
 	Created     time.Time // its
 	Rotation    time.Time // when it is due for the next
 	Versions    []Version
+	// Left is how many versions the keyring can still have, LeftOnDemand how many of these RotateKeyring can make.
+	Left, LeftOnDemand int
 	// Resealed: every value is sealed by this version or a later one.
 	Resealed uint32
 	Progress *Progress // nil: no values are being sealed anew
@@ -132,7 +165,7 @@ type Status struct {
 type Version struct {
 	Version uint32
 	Created time.Time
-	// Retired is when the next one took over; zero for the current one.
+	// Retired is when another one took over; zero for the current one.
 	Retired time.Time
 	// Destroyed is when the key that sealed values was destroyed; zero as long as it is there.
 	Destroyed time.Time
@@ -151,13 +184,10 @@ func (s *Store) Status() Status {
 	st := Status{
 		Deployment: r.meta.Deployment, Format: r.meta.Format, Provider: r.meta.Provider, RootCreated: r.data.RootCreated,
 		Version: r.current(), Resealed: r.data.Resealed, Progress: s.passing.get(),
+		Left: max(0, maxVersions-int(r.current())), LeftOnDemand: max(0, maxVersions-keptVersions-int(r.current())),
 	}
 	for i, k := range r.data.Keys {
-		v := Version{Version: k.Version, Created: k.Created, Destroyed: k.Destroyed}
-		if i+1 < len(r.data.Keys) {
-			v.Retired = r.data.Keys[i+1].Created
-		}
-		st.Versions = append(st.Versions, v)
+		st.Versions = append(st.Versions, Version{Version: k.Version, Created: k.Created, Retired: r.versions[i].retired, Destroyed: k.Destroyed})
 	}
 	st.Created = r.data.Keys[len(r.data.Keys)-1].Created
 	st.Rotation = st.Created.Add(KeyringPeriod)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -196,25 +197,81 @@ func TestRotateRoot(t *testing.T) {
 	check(t, mustOpen(t, raw, Options{Provider: testPassphrase("correct horse battery")}), values)
 }
 
-// TestMaxVersions fills a keyring: one that is full fits the store, says no to more, and is as usable as before.
+// fill adds versions to the keyring until only so many can follow.
+func fill(t testing.TB, s *Store, left int) {
+	t.Helper()
+	for s.Status().Left > left {
+		if err := s.RotateDue(context.Background(), testTime); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestKeptVersions: rotation on demand leaves versions for what has to rotate.
+func TestKeptVersions(t *testing.T) {
+	s := mustOpen(t, memstore.New(), options(1))
+	if st := s.Status(); st.Left != maxVersions-1 || st.LeftOnDemand != maxVersions-1-keptVersions {
+		t.Errorf("a new keyring: %d versions left, %d on demand", st.Left, st.LeftOnDemand)
+	}
+	fill(t, s, keptVersions+1)
+	rotate(t, s, testTime)
+	if err := s.RotateKeyring(t.Context(), testTime); !errors.Is(err, ErrKept) {
+		t.Errorf("one of those that are kept, on demand: %v", err)
+	}
+	if st := s.Status(); st.Left != keptVersions || st.LeftOnDemand != 0 {
+		t.Errorf("%d versions left, %d on demand", st.Left, st.LeftOnDemand)
+	}
+	if err := errors.Join(s.RotateDue(t.Context(), testTime), s.RotateRoot(t.Context(), testTime), s.Migrate(t.Context(), NewKeyFile(testKey(2)), testTime)); err != nil {
+		t.Errorf("what they are kept for: %v", err)
+	}
+	if v := s.Status().Version; v != maxVersions-keptVersions+3 {
+		t.Errorf("version %d", v)
+	}
+}
+
+// counted is a provider that counts what it seals.
+type counted struct {
+	Provider
+	seals int
+}
+
+func (c *counted) Seal(ctx context.Context, root []byte) ([]byte, error) {
+	c.seals++
+	return c.Provider.Seal(ctx, root)
+}
+
+// TestMaxVersions fills a keyring: one that is full fits the store, is as usable as before, and says no to more. So does a new root key, which without
+// a new version would leave what is written from then on to the old one; a provider hands out nothing for it. Old versions go all the same. A backup
+// becomes a store.
 func TestMaxVersions(t *testing.T) {
 	raw := memstore.New()
 	s := mustOpen(t, raw, options(1))
 	values := fillStore(t, s, 10)
-	for range maxVersions - 1 {
-		rotate(t, s, testTime)
+	fill(t, s, 0)
+	before := contents(t, raw)
+	for name, err := range map[string]error{"on demand": s.RotateKeyring(t.Context(), testTime), "due": s.RotateDue(t.Context(), testTime), "root key": s.RotateRoot(t.Context(), testTime)} {
+		if !errors.Is(err, ErrTooMany) {
+			t.Errorf("version %d, %s: %v", maxVersions+1, name, err)
+		}
 	}
-	if err := s.RotateKeyring(t.Context(), testTime); !errors.Is(err, ErrTooMany) {
-		t.Errorf("version %d: %v", maxVersions+1, err)
+	p := &counted{Provider: NewKeyFile(testKey(2))}
+	if err := s.Migrate(t.Context(), p, testTime); !errors.Is(err, ErrTooMany) || p.seals != 0 {
+		t.Errorf("another seal: %v; it sealed %d times", err, p.seals)
 	}
-	old := s.ring.now.Load().root
-	if err := s.RotateRoot(t.Context(), testTime); err != nil { // after a leak it must be possible, however full the keyring
-		t.Errorf("a new root key: %v", err)
+	if !maps.Equal(before, contents(t, raw)) {
+		t.Error("what was refused has written something")
 	}
-	if now := s.ring.now.Load(); now.current() != maxVersions || string(now.root) == string(old) {
-		t.Errorf("version %d, or the same root key", now.current())
+	var gone []uint32
+	now := func() time.Time { return testTime.Add(KeyringPeriod) }
+	err := s.maintain(t.Context(), Maintenance{
+		Now: now, Dated: now, Rotate: func(ctx context.Context) error { return s.RotateDue(ctx, now()) }, Destroyed: func(v []uint32) { gone = v },
+	})
+	if !errors.Is(err, ErrTooMany) || len(gone) != maxVersions-1 {
+		t.Errorf("maintenance: %v; %d versions destroyed, want all but the current one", err, len(gone))
 	}
-	reseal(t, s)
+	if got := versions(t, raw); got[maxVersions] != 10 {
+		t.Errorf("versions: %v", got)
+	}
 	check(t, s, values)
 	check(t, mustOpen(t, raw, options(1)), values)
 	sn, err := s.TakeSnapshot(t.Context())
@@ -230,9 +287,69 @@ func TestMaxVersions(t *testing.T) {
 	if err := e.Restore(t.Context(), target, NewKeyFile(testKey(7)), testTime); err != nil {
 		t.Fatal(err)
 	}
-	if v := mustOpen(t, target, options(7)).Status().Version; v != maxVersions {
-		t.Errorf("restored, the keyring has version %d", v)
+	if st := mustOpen(t, target, options(7)).Status(); st.Version != maxVersions+1 || st.Left != 0 || st.LeftOnDemand != 0 {
+		t.Errorf("restored, the keyring has version %d, and %d left", st.Version, st.Left)
 	}
+}
+
+// TestWrongClock: what a clock that was wrong has dated does no lasting harm.
+func TestWrongClock(t *testing.T) {
+	ahead := testTime.AddDate(10, 0, 0)
+	t.Run("rotated ahead, and again when it was right", func(t *testing.T) {
+		s := mustOpen(t, memstore.New(), options(1))
+		token, err := s.Keyring().SealToken([]byte("a session"), "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rotate(t, s, ahead)
+		if at := s.Keyring().TokenRetired(token); !at.Equal(ahead) {
+			t.Errorf("replaced at %v", at)
+		}
+		rotate(t, s, testTime)
+		reseal(t, s)
+		if at := s.Keyring().TokenRetired(token); !at.Equal(testTime) {
+			t.Errorf("replaced at %v, as far as tokens go", at)
+		}
+		if st := s.Status(); !st.Versions[0].Retired.Equal(testTime) || !st.Versions[1].Retired.Equal(testTime) || !st.Versions[2].Retired.IsZero() {
+			t.Errorf("%+v", st.Versions)
+		}
+		if gone, err := s.DestroyRetired(t.Context(), testTime.Add(TokenLife-time.Second)); len(gone) != 0 || err != nil {
+			t.Errorf("destroyed %v, %v while tokens may need them", gone, err)
+		}
+		if gone, err := s.DestroyRetired(t.Context(), testTime.Add(TokenLife)); len(gone) != 2 || err != nil {
+			t.Errorf("destroyed %v, %v; want versions 1 and 2", gone, err)
+		}
+	})
+	t.Run("due as soon as it is right", func(t *testing.T) {
+		s := mustOpen(t, memstore.New(), options(1))
+		now, rotated := ahead, 0
+		m := Maintenance{
+			Now:       func() time.Time { return testTime.Add(time.Minute) }, // what is believed all the time
+			Dated:     func() time.Time { return now },
+			Rotate:    func(ctx context.Context) error { rotated++; return s.RotateDue(ctx, now) },
+			Destroyed: func([]uint32) {},
+		}
+		pass := func() {
+			t.Helper()
+			if err := s.maintain(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rotate(t, s, ahead)
+		if pass(); rotated != 0 {
+			t.Error("rotated while the clock tells the same date")
+		}
+		now = ahead.Add(-maxAhead) // NTP
+		if pass(); rotated != 0 {
+			t.Error("rotated because of a minute")
+		}
+		now = testTime.Add(time.Hour)
+		pass()
+		pass()
+		if st := s.Status(); rotated != 1 || !st.Created.Equal(now) || !st.Rotation.Equal(now.Add(KeyringPeriod)) {
+			t.Errorf("rotated %d times; %+v", rotated, st)
+		}
+	})
 }
 
 // slow is a provider that takes its time.
@@ -450,7 +567,7 @@ func TestMaintain(t *testing.T) {
 		go func() {
 			defer close(done)
 			s.Maintain(ctx, Maintenance{
-				Now: now,
+				Now: now, Dated: now,
 				Rotate: func(ctx context.Context) error {
 					log = append(log, "rotated")
 					return s.RotateKeyring(ctx, now())

@@ -57,15 +57,11 @@ func (sn *Snapshot) Scan(ctx context.Context, prefix, after string, limit int) (
 }
 
 func (sn *Snapshot) openAll(entries []store.Entry, err error) ([]store.Entry, error) {
+	if err == nil {
+		err = sn.ring.openAll(entries)
+	}
 	if err != nil {
 		return nil, err
-	}
-	for i := range entries {
-		if e := &entries[i]; e.Rev != 0 {
-			if e.Value, err = sn.Open(*e); err != nil {
-				return nil, err
-			}
-		}
 	}
 	return entries, nil
 }
@@ -137,7 +133,8 @@ func (e *Escrow) DerivedKey(purpose string) ([]byte, error) {
 }
 
 // Restore writes the keyring into a store that has none, under a new root key that the provider seals, and with a new version: from then on
-// the store shares no key with the one that it came from. It is the last thing to be written: before it, nothing opens the store.
+// the store shares no key with the one that it came from. However many versions there are: a backup must be good for something. It is the last thing to
+// be written: before it, nothing opens the store.
 func (e *Escrow) Restore(ctx context.Context, raw store.Store, p Provider, now time.Time) error {
 	r, err := e.open()
 	if err != nil {

@@ -63,15 +63,6 @@ func (s *Store) note(err error) error {
 	return err
 }
 
-func (s *Store) open(e *store.Entry) error {
-	if e.Rev == 0 {
-		return nil
-	}
-	plain, err := s.ring.OpenValue(e.Key, e.Value)
-	e.Value = plain
-	return s.note(err)
-}
-
 // Get implements store.Store. A value that does not open is ErrDamaged.
 func (s *Store) Get(ctx context.Context, ks ...string) ([]store.Entry, error) {
 	for _, k := range ks {
@@ -79,14 +70,12 @@ func (s *Store) Get(ctx context.Context, ks ...string) ([]store.Entry, error) {
 			return nil, err
 		}
 	}
-	entries, err := s.raw.Get(ctx, ks...)
-	return s.openAll(entries, err)
+	return s.read(func() ([]store.Entry, error) { return s.raw.Get(ctx, ks...) })
 }
 
 // Scan implements store.Store. A value that does not open is ErrDamaged.
 func (s *Store) Scan(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error) {
-	entries, err := scanUnreserved(ctx, s.raw, prefix, after, limit)
-	return s.openAll(entries, err)
+	return s.read(func() ([]store.Entry, error) { return scanUnreserved(ctx, s.raw, prefix, after, limit) })
 }
 
 // reservedKeys is how many keys there are at most that belong to this package.
@@ -104,16 +93,34 @@ func scanUnreserved(ctx context.Context, raw interface {
 	return entries[:min(len(entries), limit)], err
 }
 
-func (s *Store) openAll(entries []store.Entry, err error) ([]store.Entry, error) {
-	if err != nil {
-		return nil, s.note(err)
-	}
-	for i := range entries {
-		if err := s.open(&entries[i]); err != nil {
-			return nil, err
+// read reads from the engine and opens what it read, with the keyring of before: a version that sealed something then may be destroyed by the time
+// it is opened. If the keyring has changed meanwhile, what does not open is no damage yet: a version may be newer.
+func (s *Store) read(from func() ([]store.Entry, error)) ([]store.Entry, error) {
+	for {
+		r := s.ring.now.Load()
+		entries, err := from()
+		if err != nil {
+			return nil, s.note(err)
+		}
+		if err = r.openAll(entries); err == nil {
+			return entries, nil
+		}
+		if s.ring.now.Load() == r {
+			return nil, s.note(err)
 		}
 	}
-	return entries, nil
+}
+
+// openAll opens values where they stand.
+func (r *ring) openAll(entries []store.Entry) (err error) {
+	for i := range entries {
+		if e := &entries[i]; e.Rev != 0 {
+			if e.Value, err = r.openValue(e.Key, e.Value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Commit implements store.Store.
@@ -139,7 +146,8 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Rev, error) {
 	return rev, s.note(err)
 }
 
-// Watch implements store.Store. Re-sealing a value shows as a change.
+// Watch implements store.Store. Re-sealing a value shows as a change. What a version sealed that is destroyed counts as compacted: it has been
+// sealed anew since.
 func (s *Store) Watch(ctx context.Context, prefix string, from store.Rev) iter.Seq2[store.Change, error] {
 	return func(yield func(store.Change, error) bool) {
 		for c, err := range s.raw.Watch(ctx, prefix, from) {
@@ -147,8 +155,13 @@ func (s *Store) Watch(ctx context.Context, prefix string, from store.Rev) iter.S
 				continue
 			}
 			if err == nil && !c.Progress && !c.Deleted {
-				c.Value, err = s.ring.OpenValue(c.Key, c.Value)
-				err = s.note(err)
+				r := s.ring.now.Load()
+				if version, _ := valueVersion(c.Key, c.Value); r.destroyed(version) {
+					err = store.ErrCompacted
+				} else {
+					c.Value, err = r.openValue(c.Key, c.Value)
+					err = s.note(err)
+				}
 			}
 			if !yield(c, err) || err != nil {
 				return

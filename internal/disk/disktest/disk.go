@@ -363,6 +363,21 @@ func (d *Disk) Rename(oldname, newname string) error {
 	}))
 }
 
+// RenameNew implements disk.FS.
+func (d *Disk) RenameNew(oldname, newname string) error {
+	return pathError("rename", newname, d.do(Rename, newname, func(float64) error {
+		if _, err := os.Lstat(newname); err == nil {
+			return fs.ErrExist
+		}
+		if err := os.Rename(oldname, newname); err != nil {
+			return err
+		}
+		from := d.link(oldname)
+		d.change(nameSet{d.link(newname), d.names[from]}, nameSet{from, nil})
+		return nil
+	}))
+}
+
 // Remove implements disk.FS.
 func (d *Disk) Remove(name string) error {
 	return pathError("remove", name, d.do(Remove, name, func(float64) error {

@@ -31,6 +31,7 @@ type Input struct {
 	// Config is what the configuration says by itself; nil: there is none. Gather adds to it.
 	Config                            *doctor.ConfigFacts
 	DataDir, SealKey, TLSCert, TLSKey string
+	SealKeyTemp                       string // pattern of what making a key file leaves when it is killed
 	Secrets, Policies                 []string
 	Layout                            Layout
 	// Unseal tries the seal on its own entries. Nil: nobody tries.
@@ -78,6 +79,9 @@ func configured(ctx context.Context, c *doctor.ConfigFacts, in *Input) {
 		return &file
 	}
 	c.SealKey, c.TLSKey = look1("the seal key", in.SealKey), look1("the TLS key", in.TLSKey)
+	if in.SealKey != "" && in.SealKeyTemp != "" {
+		c.SealKeyTemps = matching(filepath.Dir(in.SealKey), in.SealKeyTemp)
+	}
 	for _, path := range in.Secrets {
 		c.Secrets = append(c.Secrets, look("the secret", path))
 	}
@@ -132,6 +136,20 @@ func inside(c *doctor.ConfigFacts, in *Input) {
 			c.Disks = append(c.Disks, disk("the audit log", file.Path))
 		}
 	}
+}
+
+// matching are the files in a folder whose names match a pattern; none in one that cannot be read.
+func matching(dir, pattern string) (paths []string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if ok, err := filepath.Match(pattern, e.Name()); ok && err == nil {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths
 }
 
 // look looks at a file without opening it.
