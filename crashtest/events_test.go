@@ -114,8 +114,13 @@ func (w *world) readExpiry(k *key, r *auditRecord) {
 		w.faultOf(k, "audit line %d: material %q expired at %v; it was there: %t, until %v", r.Keyturn.Seq, r.Details.MaterialID, r.EventTime, ok, until)
 		return
 	}
+	everywhere := k.logged.pending == m && k.logged.primary == k.region
 	k.logged.remove(k, m)
-	delete(k.family.expired, holding{k, m})
+	for h := range k.family.expired {
+		if h.material == m && (everywhere || h.key == k) {
+			delete(k.family.expired, h) // it may have been over for a replica at the same time
+		}
+	}
 }
 
 // appendMaterial takes in a RotateKey event: the key's materials must form one chain, and the log must have it in order.
