@@ -156,6 +156,9 @@ func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request
 	if err != nil {
 		return err
 	}
+	if err := storeThere(c.DataDir); err != nil {
+		return err
+	}
 	regions, err := newRegions(c.Regions)
 	if err != nil {
 		return err

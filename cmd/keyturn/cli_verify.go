@@ -107,7 +107,7 @@ func plural(n int64, what string) string {
 func printVerification(w io.Writer, r *verify.Report) error {
 	var b strings.Builder
 	if r.Unopened {
-		b.WriteString("store      it is so damaged that it does not open: neither what is in it nor the audit log was looked at\n")
+		b.WriteString("store      it is gone, or so damaged that it does not open: neither what is in it nor the audit log was looked at\n")
 	} else {
 		printCounts(&b, r)
 	}

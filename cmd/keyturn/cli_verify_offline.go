@@ -54,21 +54,24 @@ func (f *verifyFlags) runOffline(cmd *cobra.Command) (report *verify.Report, err
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(d.dir, storeFile)
-	if _, err := os.Stat(path); err != nil {
-		return nil, withHint(fmt.Errorf("there is no store to verify: %w", err), "name the data directory of a keyturn server, or its configuration")
+	err = storeThere(d.dir)
+	if errors.Is(err, store.ErrDamaged) {
+		return verify.Refused(verify.StoreMissing, err), nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	unlock, err := d.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	raw, err := boltstore.Open(path, boltstore.Options{ReadOnly: true})
+	raw, err := openStoreFile(d.dir, boltstore.Options{ReadOnly: true})
 	if errors.Is(err, store.ErrDamaged) {
-		return verify.Refused(err), nil
+		return verify.Refused(verify.StoreUnreadable, err), nil
 	}
 	if err != nil {
-		return nil, inUse(fmt.Errorf("opening %s: %w", path, err), "keyturn verify")
+		return nil, inUse(err, "keyturn verify")
 	}
 	defer func() { err = errors.Join(err, raw.Close()) }()
 	if d.provider == nil {
@@ -96,7 +99,7 @@ func (f *verifyFlags) runOffline(cmd *cobra.Command) (report *verify.Report, err
 func (f *verifyFlags) verifySealed(cmd *cobra.Command, d *offlineDir, raw store.Store) (*verify.Report, error) {
 	snapshot, err := raw.Snapshot(cmd.Context())
 	if errors.Is(err, store.ErrDamaged) {
-		return verify.Refused(err), nil
+		return verify.Refused(verify.StoreUnreadable, err), nil
 	}
 	if err != nil {
 		return nil, err
@@ -165,8 +168,8 @@ func (f *verifyFlags) runRepair(cmd *cobra.Command) (report *verify.Report, err 
 	if d.provider == nil {
 		return nil, withHint(errors.New("without the seal nothing can be repaired"), "name the server's configuration with --config")
 	}
-	if _, err := os.Stat(filepath.Join(d.dir, storeFile)); err != nil {
-		return nil, withHint(fmt.Errorf("there is no store to repair: %w", err), "name the data directory of a keyturn server, or its configuration")
+	if err := storeThere(d.dir); err != nil {
+		return nil, err
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hardenProcess(log)

@@ -213,21 +213,23 @@ func (c *serverConfig) check() error {
 	return c.checkWatch()
 }
 
-// within tells whether a file is below a folder, symbolic links followed as far as they exist.
-func within(dir, file string) bool {
-	resolve := func(p string) string {
-		if abs, err := filepath.Abs(p); err == nil {
-			p = abs
-		}
-		if real, err := filepath.EvalSymlinks(p); err == nil {
-			return real
-		}
-		if real, err := filepath.EvalSymlinks(filepath.Dir(p)); err == nil {
-			return filepath.Join(real, filepath.Base(p))
-		}
-		return p
+// realPath is the one name of a file, symbolic links followed as far as they exist.
+func realPath(p string) string {
+	if abs, err := filepath.Abs(p); err == nil {
+		p = abs
 	}
-	rel, err := filepath.Rel(resolve(dir), resolve(file))
+	if real, err := filepath.EvalSymlinks(p); err == nil {
+		return real
+	}
+	if real, err := filepath.EvalSymlinks(filepath.Dir(p)); err == nil {
+		return filepath.Join(real, filepath.Base(p))
+	}
+	return p
+}
+
+// within tells whether a file is below a folder.
+func within(dir, file string) bool {
+	rel, err := filepath.Rel(realPath(dir), realPath(file))
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 

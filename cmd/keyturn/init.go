@@ -114,6 +114,11 @@ func runInit(cmd *cobra.Command, f initFlags) (finished error) {
 	if err := c.checkShares(f.shares.dir); err != nil {
 		return err
 	}
+	if f.newRootKey {
+		if err := storeThere(c.DataDir); err != nil {
+			return err
+		}
+	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hardenProcess(log)
 	file, err := f.key.reserve()
@@ -238,7 +243,7 @@ func (a *app) managedBy(ctx context.Context) (string, error) {
 	return d.Management, nil
 }
 
-var errNotInitialized = withHint(errors.New("the store has not been initialized"), "run keyturn init without --new-root-key")
+var errNotInitialized = withHint(errors.New("the store has not been initialized"), "make a server of it with: keyturn init --config FILE")
 
 // initError words what the operations refuse.
 func initError(err error) error {
