@@ -260,6 +260,8 @@ func explainBackup(c *connection, err error) error {
 		return withHint(c.explain(err), "only keyturn makes backups: is the endpoint one of it?")
 	case api.ValidationException:
 		return withHint(err, sinceHint)
+	case api.KMSInternalException:
+		return withHint(err, seeServerLog)
 	}
 	return c.explain(err)
 }

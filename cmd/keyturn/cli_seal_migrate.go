@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +46,7 @@ func (f *sealFlags) migrate(cmd *cobra.Command, shares *shareKeeper) error {
 			return usagef("--shares-dir goes with --config: a running server hands out no shares")
 		}
 		if err := f.do(cmd, "MigrateSeal", &api.MigrateSealRequest{}, &out); err != nil {
-			return err
+			return explainSame(err)
 		}
 		return f.print(cmd.OutOrStdout(), &out, out.Seal)
 	}
@@ -71,7 +72,7 @@ func (f *sealFlags) migrate(cmd *cobra.Command, shares *shareKeeper) error {
 	case err != nil && shares.failed != nil: // the operation's error has no hint any more
 		return withHint(err, cmp.Or(hintFor(shares.failed), "see to it and try again; nothing was changed"))
 	case err != nil:
-		return err
+		return explainSame(err)
 	}
 	if f.client.output != jsonOutput {
 		if _, err := io.WriteString(cmd.OutOrStdout(), shares.text(threshold)); err != nil {
@@ -79,6 +80,14 @@ func (f *sealFlags) migrate(cmd *cobra.Command, shares *shareKeeper) error {
 		}
 	}
 	return f.print(cmd.OutOrStdout(), &out, out.Seal)
+}
+
+// explainSame adds to an error that the seal stays the same what may have been meant. The operation's answer has but its text.
+func explainSame(err error) error {
+	if strings.Contains(err.Error(), seal.ErrSame.Error()) {
+		return withHint(err, sameSeal)
+	}
+	return err
 }
 
 // migrateTo returns next's provider, with its shares going to the keeper.

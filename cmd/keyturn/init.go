@@ -256,7 +256,9 @@ func initError(err error) error {
 	case api.LimitExceededException:
 		return withHint(err, "delete one of them with the same change: --replace ACCESS-KEY-ID")
 	case api.KMSInternalException:
-		return errors.New("the store could not be written, see above")
+		if e.Message == "" {
+			return errors.New("the store could not be written, see above")
+		}
 	}
 	return err
 }

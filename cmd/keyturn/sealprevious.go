@@ -15,6 +15,7 @@ import (
 
 const (
 	stillPrevious   = "seal.previous still seals the store; keyturn seal migrate moves it to what seal names"
+	sameSeal        = "write the new seal into the configuration as seal, and this one as seal.previous (or if it was moved before, take that out); for a new root key alone: keyturn seal rotate"
 	alreadyMigrated = "The store is already sealed by what seal names: take seal.previous out of the configuration."
 )
 
@@ -67,11 +68,15 @@ func madeKeyFile(path string) string {
 	return fmt.Sprintf("The key file %s was made. Keep a copy of it apart from the data directory: without it the data is lost.\n", path)
 }
 
-// tellMigrated writes what is left to do after a migration. made is the key file that this process made, "" if it does not know of one.
-func tellMigrated(w io.Writer, s *api.SealStatus, made string) {
+// tellMigrated writes what is left to do after a migration. made is the key file that this process made, "" if it does not know of one; previous
+// tells whether the configuration has a seal.previous, as far as it is known.
+func tellMigrated(w io.Writer, s *api.SealStatus, made string, previous bool) {
 	text := madeKeyFile(made)
 	if text == "" && s != nil && s.Provider.V == (*seal.KeyFile)(nil).Name() {
 		text = "Keep a copy of the new key file apart from the data directory: without it the data is lost.\n"
 	}
-	fmt.Fprint(w, text+"Take seal.previous out of the configuration.\n")
+	if previous {
+		text += "Take seal.previous out of the configuration.\n"
+	}
+	fmt.Fprint(w, text)
 }
