@@ -360,7 +360,15 @@ func openStoreFile(dataDir string, o boltstore.Options) (*boltstore.Store, error
 
 // lockDataDir keeps every other keyturn out of a data directory until the returned function is called. store.ErrLocked.
 func lockDataDir(dir string) (unlock func() error, err error) {
-	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	return takeLock(dir, flock.SetPermissions(0o600))
+}
+
+func takeLock(dir string, o flock.Option) (unlock func() error, err error) {
+	name := filepath.Join(dir, lockFile)
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() { // to open a pipe might take for ever
+		return nil, fmt.Errorf("locking the data directory: %s is not a regular file", name)
+	}
+	lock := flock.New(name, o)
 	ok, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("locking the data directory: %w", err)

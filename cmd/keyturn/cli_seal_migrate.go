@@ -63,6 +63,11 @@ func (f *sealFlags) migrate(cmd *cobra.Command, shares *shareKeeper) error {
 			return usagef("--output json goes with --shares-dir here: the shares are told before there is an answer")
 		}
 	}
+	if c.Seal.Shamir != nil && shares.dir == "" {
+		if err := seen(cmd.OutOrStdout()); err != nil {
+			return err
+		}
+	}
 	shares.show = func() error { return writeThrough(cmd.OutOrStdout(), shares.text(threshold)) }
 	err = f.offline(cmd, "MigrateSeal", &api.MigrateSealRequest{}, &out, shares)
 	switch {
@@ -101,8 +106,25 @@ func (k *shareKeeper) migrateTo(next func(context.Context) (seal.Provider, error
 	}
 }
 
-// writeThrough writes text, and if w is a file on a disk waits until it is there.
+// seen refuses to tell what is told once where nobody sees it: to the null device, which a closed standard output is, too.
+func seen(w io.Writer) error {
+	file, ok := w.(*os.File)
+	if !ok {
+		return nil
+	}
+	info, err := file.Stat()
+	null, nullErr := os.Stat(os.DevNull)
+	if err == nil && nullErr == nil && os.SameFile(info, null) {
+		return withHint(errors.New("the shares are shown once, and standard output leads nowhere"), "let it lead to you, or name a folder with --shares-dir")
+	}
+	return nil
+}
+
+// writeThrough writes text, if there is any, and if w is a file on a disk waits until it is there.
 func writeThrough(w io.Writer, text string) error {
+	if text == "" {
+		return nil
+	}
 	if _, err := io.WriteString(w, text); err != nil {
 		return err
 	}

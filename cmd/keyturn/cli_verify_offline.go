@@ -125,19 +125,11 @@ func (f *verifyFlags) verifyDamaged(cmd *cobra.Command, d *offlineDir, raw store
 
 // lock takes the data directory's lock. Where there is none, no server has ever run, and none is made.
 func (d *offlineDir) lock() (unlock func() error, err error) {
-	name := filepath.Join(d.dir, lockFile)
-	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(d.dir, lockFile)); errors.Is(err, fs.ErrNotExist) {
 		return func() error { return nil }, nil
 	}
-	lock := flock.New(name, flock.SetFlag(os.O_RDONLY))
-	ok, err := lock.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("locking the data directory: %w", err)
-	}
-	if !ok {
-		return nil, inUse(fmt.Errorf("%w: data directory %s", store.ErrLocked, d.dir), "keyturn verify")
-	}
-	return lock.Close, nil
+	unlock, err = takeLock(d.dir, flock.SetFlag(os.O_RDONLY))
+	return unlock, inUse(err, "keyturn verify")
 }
 
 // unseal opens the store, which must have a keyring: nothing may be made here.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -145,8 +146,9 @@ func decodeYAML(data []byte, v any) error {
 	return nil
 }
 
+// readBounded reads a file of at most limit bytes. It may be a pipe that somebody writes into, such as a shell makes, but does not wait for one.
 func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -154,6 +156,11 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
 		err = fmt.Errorf("%s is larger than %d bytes", path, limit)
+	}
+	if err == nil && len(data) == 0 {
+		if info, statErr := f.Stat(); statErr == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+			err = fmt.Errorf("%s is a pipe that nobody writes into, and no file", path)
+		}
 	}
 	return data, err
 }

@@ -125,13 +125,19 @@ func runInit(cmd *cobra.Command, f initFlags) (finished error) {
 	if err != nil {
 		return err
 	}
-	// Whatever fails from here on: if there is a store, its shares are told.
-	defer func() {
-		if c.Seal.Shamir != nil {
-			_, err := io.WriteString(cmd.OutOrStdout(), f.shares.text(c.Seal.Shamir.Threshold))
-			finished = errors.Join(finished, err)
+	if c.Seal.Shamir != nil {
+		if !f.newRootKey && f.shares.dir == "" {
+			if err := seen(cmd.OutOrStdout()); err != nil {
+				file.discard()
+				return err
+			}
 		}
-	}()
+		tell := func() error { return writeThrough(cmd.OutOrStdout(), f.shares.text(c.Seal.Shamir.Threshold)) }
+		if f.output != jsonOutput { // there they are part of the answer
+			f.shares.show = tell
+		}
+		defer func() { finished = errors.Join(finished, tell()) }() // whatever fails from here on: if there is a store, its shares are told
+	}
 	provider := func(created bool) (seal.Provider, error) {
 		p, err := c.makeSeal(created)
 		if err != nil {
@@ -162,12 +168,16 @@ func runInit(cmd *cobra.Command, f initFlags) (finished error) {
 		file.discard()
 		return errors.Join(err, a.close())
 	}
+	hint := "make another with: keyturn init --config " + shellWord(f.config) + " --new-root-key --replace " + made.key.id
 	if err = file.write(made.key); err == nil {
-		err = f.print(cmd.OutOrStdout(), c, file, made)
-	} else {
-		err = withHint(err, "make another with: keyturn init --config "+shellWord(f.config)+" --new-root-key --replace "+made.key.id)
+		if len(f.shares.lines) > 0 {
+			hint = "nobody has its shares: remove the data directory, in which there is nothing else yet, and begin anew"
+		}
+		if err = f.print(cmd.OutOrStdout(), c, file, made); err != nil {
+			err = &afterError{"access key " + made.key.id + " has been made, and could not be told", err}
+		}
 	}
-	return errors.Join(err, a.close())
+	return errors.Join(withHint(err, hint), a.close())
 }
 
 // madeRootKey is what init has made.

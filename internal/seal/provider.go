@@ -144,9 +144,9 @@ func CreateKeyFile(path string) error {
 	return nil
 }
 
-// OpenKeyFile reads a key file. ErrNoKey if there is none; an error if others than the owner can read it.
+// OpenKeyFile reads a key file. ErrNoKey if there is none; an error if others than the owner can read it. It waits for nobody to write into a pipe.
 func OpenKeyFile(path string) (*KeyFile, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", ErrNoKey, path)
 	}
