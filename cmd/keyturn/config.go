@@ -15,12 +15,13 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/keyturn/keyturn/internal/authz"
+	"github.com/keyturn/keyturn/internal/doctor/probe"
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
-// serverConfig is the configuration file of keyturn server. Unknown keys are errors. Paths are relative to the file.
+// serverConfig is the configuration file of keyturn server. Unknown keys are errors. Paths are relative to the file, or credential:NAME.
 type serverConfig struct {
 	Listen    string          `yaml:"listen"`
 	DataDir   string          `yaml:"data_dir"`
@@ -177,7 +178,15 @@ func readSecret(path string, limit int64) ([]byte, error) {
 	return readBounded(path, limit)
 }
 
+// relativeTo returns a path of a configuration that is in dir. A credential of the service manager is in the folder that it made for this process;
+// if it made none, the name stays as it is, which is no file.
 func relativeTo(dir, path string) string {
+	if name, ok := strings.CutPrefix(path, probe.CredentialPrefix); ok {
+		if given := os.Getenv("CREDENTIALS_DIRECTORY"); given != "" {
+			return filepath.Join(given, name)
+		}
+		return path
+	}
 	if path == "" || filepath.IsAbs(path) {
 		return path
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/accounts"
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/doctor/probe"
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/record"
@@ -290,7 +291,7 @@ func (c *serverConfig) makeSeal(created bool) (seal.Provider, error) {
 		return new(typing), nil
 	}
 	path := c.Seal.KeyFile
-	if path == "" || !created {
+	if path == "" || !created || strings.HasPrefix(path, probe.CredentialPrefix) {
 		return c.provider(created)
 	}
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {

@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/doctor/probe"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/store"
 )
@@ -51,7 +53,7 @@ func (c *serverConfig) askPrevious() func() (seal.Provider, error) {
 
 // newKeyFile returns a key file that is not there yet, "" if it is there or the seal has none.
 func (s *sealProvider) newKeyFile() string {
-	if s.KeyFile == "" {
+	if s.KeyFile == "" || strings.HasPrefix(s.KeyFile, probe.CredentialPrefix) {
 		return ""
 	}
 	if _, err := os.Lstat(s.KeyFile); !errors.Is(err, fs.ErrNotExist) {
