@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -231,8 +230,5 @@ func verifying(ctx context.Context, w io.Writer, c verify.Config, dataDir string
 	c.Progress, c.StoreBytes, c.LogBytes = show, fileBytes(filepath.Join(dataDir, storeFile)), dirBytes(filepath.Join(dataDir, auditDir))
 	report, err := verify.Run(ctx, c)
 	finish(err)
-	if errors.Is(err, context.Canceled) {
-		err = errors.New("interrupted")
-	}
 	return report, err
 }

@@ -117,6 +117,9 @@ func inside(c *doctor.ConfigFacts, in *Input) {
 	}
 	own := append([]string{in.Layout.Lock, in.Layout.Store, in.Layout.Audit, in.Layout.Restoring}, in.Layout.Others...)
 	for _, e := range entries {
+		if e.Name() == "lost+found" { // root's, on a file system of its own
+			continue
+		}
 		if !slices.Contains(own, e.Name()) {
 			if len(c.Unknown) < 10 {
 				c.Unknown = append(c.Unknown, e.Name())
