@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/keyturn/keyturn/internal/accounts"
 	"github.com/keyturn/keyturn/internal/api"
@@ -323,8 +324,7 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 	if err := noRestore(c.DataDir); err != nil {
 		return nil, false, err
 	}
-	path := filepath.Join(c.DataDir, storeFile)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(c.DataDir, storeFile)); errors.Is(err, os.ErrNotExist) {
 		if err := noAuditLog(c.DataDir); err != nil {
 			return nil, false, err
 		}
@@ -333,18 +333,40 @@ func (a *app) openStore(c appConfig) (_ store.Store, created bool, err error) {
 		}
 		created = true
 	}
-	st, err := boltstore.Open(path, boltstore.Options{Create: created})
+	st, err := openStoreFile(c.DataDir, boltstore.Options{Create: created})
 	if err != nil {
-		return nil, false, fmt.Errorf("opening %s: %w", path, err)
+		return nil, false, err
 	}
 	a.closers = append(a.closers, st.Close)
 	a.place = newPlace(st.InPlace, c.Now, c.Log)
 	return st, created, nil
 }
 
+// openStoreFile opens the store of a data directory. A file of which nothing is as bbolt writes it may be of another program; beside an audit log it
+// is damage.
+func openStoreFile(dataDir string, o boltstore.Options) (*boltstore.Store, error) {
+	path := filepath.Join(dataDir, storeFile)
+	st, err := boltstore.Open(path, o)
+	if errors.Is(err, bolterrors.ErrInvalid) && noAuditLog(dataDir) != nil {
+		err = fmt.Errorf("%w: %v", store.ErrDamaged, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	return st, nil
+}
+
 // lockDataDir keeps every other keyturn out of a data directory until the returned function is called. store.ErrLocked.
 func lockDataDir(dir string) (unlock func() error, err error) {
-	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	return takeLock(dir, flock.SetPermissions(0o600))
+}
+
+func takeLock(dir string, o flock.Option) (unlock func() error, err error) {
+	name := filepath.Join(dir, lockFile)
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() { // to open a pipe might take for ever
+		return nil, fmt.Errorf("locking the data directory: %s is not a regular file", name)
+	}
+	lock := flock.New(name, o)
 	ok, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("locking the data directory: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -94,6 +95,9 @@ func (f *backupFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := f.checkState(); err != nil {
+		return err
+	}
 	out, err := newOutput(f.output, cmd.OutOrStdout())
 	if err != nil {
 		return err
@@ -116,6 +120,9 @@ func (f *backupFlags) run(cmd *cobra.Command) error {
 	}
 	if f.state != "" {
 		text, err := backup.MarshalPosition(state)
+		if err == nil { // once more: the backup itself may be there now under another name
+			err = f.checkState()
+		}
 		if err == nil {
 			err = writeFileWhole(f.state, text, 0o600)
 		}
@@ -173,6 +180,34 @@ func (f *backupFlags) readSince() (*backup.Position, error) {
 	return p, nil
 }
 
+// checkState refuses a state file in whose place something else is, such as the backup itself: only an earlier state is overwritten.
+func (f *backupFlags) checkState() error {
+	if f.state == "" {
+		return nil
+	}
+	if realPath(f.state) == realPath(f.output) {
+		return usagef("--output and --state are one file")
+	}
+	info, err := os.Stat(f.state)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("the state file: %w", err)
+	}
+	if info.Mode().IsRegular() && info.Size() <= maxStateBytes {
+		text, err := readBounded(f.state, maxStateBytes)
+		if err != nil {
+			return fmt.Errorf("the state file: %w", err)
+		}
+		if _, err := backup.ParsePosition(text); err == nil {
+			return nil
+		}
+	}
+	return withHint(fmt.Errorf("%s is there already and is no state of a backup, and nothing else is overwritten", f.state),
+		"name a new file with --state, or the state of an earlier backup")
+}
+
 // online asks a running server.
 func (f *backupFlags) online(ctx context.Context, w io.Writer, recipients *backup.Recipients, since *backup.Position) (*backup.Position, error) {
 	c, err := f.client.connect(ctx, devEndpoint)
@@ -225,6 +260,8 @@ func explainBackup(c *connection, err error) error {
 		return withHint(c.explain(err), "only keyturn makes backups: is the endpoint one of it?")
 	case api.ValidationException:
 		return withHint(err, sinceHint)
+	case api.KMSInternalException:
+		return withHint(err, seeServerLog)
 	}
 	return c.explain(err)
 }
@@ -237,16 +274,23 @@ func (f *backupFlags) offline(cmd *cobra.Command, w io.Writer, recipients *backu
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hardenProcess(log)
-	if _, err := os.Stat(filepath.Join(d.path, storeFile)); err != nil {
-		return nil, withHint(fmt.Errorf("there is no store in the data directory: %w", err), "check --data-dir, or data_dir of the configuration")
+	if err := storeThere(d.path); err != nil {
+		return nil, err
 	}
 	a := &app{log: log}
 	defer func() { err = errors.Join(err, a.close()) }()
-	raw, _, err := a.openStore(appConfig{DataDir: d.path})
+	c := appConfig{DataDir: d.path}
+	raw, _, err := a.openStore(c)
 	if err != nil {
 		return nil, inUse(err, "keyturn backup")
 	}
 	ctx := cmd.Context()
+	options := backup.Options{Recipients: recipients, Since: since, NoAudit: f.noAudit || since != nil && !since.Audit}
+	if !options.NoAudit { // what is restored without the log it had looks tampered with, record for record
+		if err := c.auditLogThere(ctx, raw); err != nil {
+			return nil, withHint(err, "put the folder back, or mount the disk that it is on; without it: --no-audit")
+		}
+	}
 	sealed, previous, err := openEither(ctx, raw, seal.Options{Dev: d.dev, Now: time.Now()}, d.open, d.previous)
 	if err != nil {
 		return nil, err
@@ -256,7 +300,7 @@ func (f *backupFlags) offline(cmd *cobra.Command, w io.Writer, recipients *backu
 	}
 	b, err := backup.Take(ctx, backup.Source{
 		Seal: sealed, Log: backup.DirLog(filepath.Join(d.path, auditDir)), Keyturn: programVersion(), Now: time.Now,
-	}, backup.Options{Recipients: recipients, Since: since, NoAudit: f.noAudit || since != nil && !since.Audit})
+	}, options)
 	if errors.Is(err, backup.ErrChain) {
 		err = withHint(err, sinceHint)
 	}

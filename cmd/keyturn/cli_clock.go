@@ -83,8 +83,8 @@ func newClockAcceptCommand(flags *clientFlags) *cobra.Command {
 		Long: `Tell a server that its clock is right, after a jump that it does not believe: what is overdue by it happens then, deletions
 of keys included. Only the account that manages the deployment can do it.
 
-DATE is what the time is, to the day (2026-11-28) or exactly (2026-11-28T14:00:00Z), from another clock than the server's. If
-the server's is not within a day of it, nothing happens.`,
+DATE is what the time is, to the day (2026-11-28, which is its noon in UTC) or exactly (2026-11-28T14:00:00Z), from another clock than
+the server's. If the server's is not within 24 hours of it, nothing happens.`,
 		Example: "  keyturn clock accept 2026-11-28",
 		Args:    oneArg("the date"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -134,9 +132,8 @@ func (f *compactFlags) offline(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(c.DataDir, storeFile)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return withHint(fmt.Errorf("there is no store in %s", c.DataDir), "data_dir in the configuration is where the server keeps it; make a new server with: keyturn init")
+	if err := storeThere(c.DataDir); err != nil {
+		return err
 	}
 	if err := checkDataDir(c.DataDir); err != nil {
 		return err
@@ -151,7 +148,7 @@ func (f *compactFlags) offline(cmd *cobra.Command) (err error) {
 	}
 	var did boltstore.Compacted
 	err = withBar(cmd.ErrOrStderr(), "compacting", func(set func(done, total int64)) (err error) {
-		did, err = boltstore.Compact(cmd.Context(), path, boltstore.CompactOptions{Progress: set})
+		did, err = boltstore.Compact(cmd.Context(), filepath.Join(c.DataDir, storeFile), boltstore.CompactOptions{Progress: set})
 		return err
 	})
 	if errors.Is(err, boltstore.ErrSpace) {

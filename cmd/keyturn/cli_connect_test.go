@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -208,7 +209,17 @@ func TestEndlessAnswer(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	cancel()
-	if err := explain(ctx.Err(), devEndpoint); err == nil || !strings.HasPrefix(err.Error(), "interrupted") {
-		t.Error(err)
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{explain(fmt.Errorf("Post: %w", ctx.Err()), devEndpoint), "interrupted"},
+		{&afterError{"enough was given", ctx.Err()}, "enough was given: interrupted"},
+		{errors.Join(ctx.Err(), nil), "interrupted"},
+		{errors.New("context canceled, says somebody else"), "context canceled, says somebody else"},
+	} {
+		if got := message(c.err); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
 	}
 }

@@ -118,7 +118,7 @@ func explain(err error, endpoint string) error {
 		return &afterError{after.done, explain(after.err, endpoint)}
 	}
 	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("interrupted: %w", context.Canceled)
+		return context.Canceled
 	}
 	var answer smithy.APIError
 	if errors.As(err, &answer) {

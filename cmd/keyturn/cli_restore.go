@@ -103,6 +103,11 @@ func (f *restoreFlags) run(cmd *cobra.Command) error {
 		if err := d.checkShares(f.shares.dir); err != nil {
 			return err
 		}
+		if d.threshold > 0 && f.shares.dir == "" && !f.dryRun {
+			if err := seen(cmd.OutOrStdout()); err != nil {
+				return err
+			}
+		}
 	}
 	if !f.dryRun { // before hours of reading; and once more when the directory is locked
 		if err := emptyButLock(d.path); err != nil {

@@ -134,10 +134,12 @@ func (f *sealFlags) do(cmd *cobra.Command, operation string, in api.Request, out
 		return err
 	}
 	if done, ok := out.(*api.MigrateSealResponse); ok {
-		tellMigrated(cmd.ErrOrStderr(), done.Seal, "")
+		tellMigrated(cmd.ErrOrStderr(), done.Seal, "", true)
 	}
 	return nil
 }
+
+const seeServerLog = "the server's log says more"
 
 func explainSeal(c *connection, err error) error {
 	switch api.ErrorCode(errorCode(err)) {
@@ -145,6 +147,8 @@ func explainSeal(c *connection, err error) error {
 		return withHint(err, "use credentials of the account that manages the others: of its root user, or of a principal that its IAM policies allow this")
 	case api.UnknownOperationException:
 		return withHint(c.explain(err), "only keyturn has a seal: is the endpoint one of it?")
+	case api.KMSInternalException:
+		return withHint(err, seeServerLog)
 	}
 	return c.explain(err)
 }
@@ -154,6 +158,9 @@ func explainSeal(c *connection, err error) error {
 func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request, out interface{ DecodeJSON([]byte) error }, keeper *shareKeeper) (err error) {
 	c, err := loadConfig(f.config)
 	if err != nil {
+		return err
+	}
+	if err := storeThere(c.DataDir); err != nil {
 		return err
 	}
 	regions, err := newRegions(c.Regions)
@@ -202,7 +209,7 @@ func (f *sealFlags) offline(cmd *cobra.Command, operation string, in api.Request
 			return initError(err)
 		}
 		if done, ok := resp.(*api.MigrateSealResponse); ok {
-			tellMigrated(cmd.ErrOrStderr(), done.Seal, made)
+			tellMigrated(cmd.ErrOrStderr(), done.Seal, made, c.Seal.Previous != nil)
 		}
 		return out.DecodeJSON(resp.(api.Response).AppendJSON(nil))
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +46,7 @@ func (f *sealFlags) migrate(cmd *cobra.Command, shares *shareKeeper) error {
 			return usagef("--shares-dir goes with --config: a running server hands out no shares")
 		}
 		if err := f.do(cmd, "MigrateSeal", &api.MigrateSealRequest{}, &out); err != nil {
-			return err
+			return explainSame(err)
 		}
 		return f.print(cmd.OutOrStdout(), &out, out.Seal)
 	}
@@ -62,6 +63,11 @@ func (f *sealFlags) migrate(cmd *cobra.Command, shares *shareKeeper) error {
 			return usagef("--output json goes with --shares-dir here: the shares are told before there is an answer")
 		}
 	}
+	if c.Seal.Shamir != nil && shares.dir == "" {
+		if err := seen(cmd.OutOrStdout()); err != nil {
+			return err
+		}
+	}
 	shares.show = func() error { return writeThrough(cmd.OutOrStdout(), shares.text(threshold)) }
 	err = f.offline(cmd, "MigrateSeal", &api.MigrateSealRequest{}, &out, shares)
 	switch {
@@ -71,7 +77,7 @@ func (f *sealFlags) migrate(cmd *cobra.Command, shares *shareKeeper) error {
 	case err != nil && shares.failed != nil: // the operation's error has no hint any more
 		return withHint(err, cmp.Or(hintFor(shares.failed), "see to it and try again; nothing was changed"))
 	case err != nil:
-		return err
+		return explainSame(err)
 	}
 	if f.client.output != jsonOutput {
 		if _, err := io.WriteString(cmd.OutOrStdout(), shares.text(threshold)); err != nil {
@@ -79,6 +85,14 @@ func (f *sealFlags) migrate(cmd *cobra.Command, shares *shareKeeper) error {
 		}
 	}
 	return f.print(cmd.OutOrStdout(), &out, out.Seal)
+}
+
+// explainSame adds to an error that the seal stays the same what may have been meant. The operation's answer has but its text.
+func explainSame(err error) error {
+	if strings.Contains(err.Error(), seal.ErrSame.Error()) {
+		return withHint(err, sameSeal)
+	}
+	return err
 }
 
 // migrateTo returns next's provider, with its shares going to the keeper.
@@ -92,8 +106,25 @@ func (k *shareKeeper) migrateTo(next func(context.Context) (seal.Provider, error
 	}
 }
 
-// writeThrough writes text, and if w is a file on a disk waits until it is there.
+// seen refuses to tell what is told once where nobody sees it: to the null device, which a closed standard output is, too.
+func seen(w io.Writer) error {
+	file, ok := w.(*os.File)
+	if !ok {
+		return nil
+	}
+	info, err := file.Stat()
+	null, nullErr := os.Stat(os.DevNull)
+	if err == nil && nullErr == nil && os.SameFile(info, null) {
+		return withHint(errors.New("the shares are shown once, and standard output leads nowhere"), "let it lead to you, or name a folder with --shares-dir")
+	}
+	return nil
+}
+
+// writeThrough writes text, if there is any, and if w is a file on a disk waits until it is there.
 func writeThrough(w io.Writer, text string) error {
+	if text == "" {
+		return nil
+	}
 	if _, err := io.WriteString(w, text); err != nil {
 		return err
 	}

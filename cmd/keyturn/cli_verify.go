@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -107,7 +106,7 @@ func plural(n int64, what string) string {
 func printVerification(w io.Writer, r *verify.Report) error {
 	var b strings.Builder
 	if r.Unopened {
-		b.WriteString("store      it is so damaged that it does not open: neither what is in it nor the audit log was looked at\n")
+		b.WriteString("store      it is gone, or so damaged that it does not open: neither what is in it nor the audit log was looked at\n")
 	} else {
 		printCounts(&b, r)
 	}
@@ -231,8 +230,5 @@ func verifying(ctx context.Context, w io.Writer, c verify.Config, dataDir string
 	c.Progress, c.StoreBytes, c.LogBytes = show, fileBytes(filepath.Join(dataDir, storeFile)), dirBytes(filepath.Join(dataDir, auditDir))
 	report, err := verify.Run(ctx, c)
 	finish(err)
-	if errors.Is(err, context.Canceled) {
-		err = errors.New("interrupted")
-	}
 	return report, err
 }

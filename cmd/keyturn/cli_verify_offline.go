@@ -54,21 +54,24 @@ func (f *verifyFlags) runOffline(cmd *cobra.Command) (report *verify.Report, err
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(d.dir, storeFile)
-	if _, err := os.Stat(path); err != nil {
-		return nil, withHint(fmt.Errorf("there is no store to verify: %w", err), "name the data directory of a keyturn server, or its configuration")
+	err = storeThere(d.dir)
+	if errors.Is(err, store.ErrDamaged) {
+		return verify.Refused(verify.StoreMissing, err), nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	unlock, err := d.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	raw, err := boltstore.Open(path, boltstore.Options{ReadOnly: true})
+	raw, err := openStoreFile(d.dir, boltstore.Options{ReadOnly: true})
 	if errors.Is(err, store.ErrDamaged) {
-		return verify.Refused(err), nil
+		return verify.Refused(verify.StoreUnreadable, err), nil
 	}
 	if err != nil {
-		return nil, inUse(fmt.Errorf("opening %s: %w", path, err), "keyturn verify")
+		return nil, inUse(err, "keyturn verify")
 	}
 	defer func() { err = errors.Join(err, raw.Close()) }()
 	if d.provider == nil {
@@ -96,7 +99,7 @@ func (f *verifyFlags) runOffline(cmd *cobra.Command) (report *verify.Report, err
 func (f *verifyFlags) verifySealed(cmd *cobra.Command, d *offlineDir, raw store.Store) (*verify.Report, error) {
 	snapshot, err := raw.Snapshot(cmd.Context())
 	if errors.Is(err, store.ErrDamaged) {
-		return verify.Refused(err), nil
+		return verify.Refused(verify.StoreUnreadable, err), nil
 	}
 	if err != nil {
 		return nil, err
@@ -122,19 +125,11 @@ func (f *verifyFlags) verifyDamaged(cmd *cobra.Command, d *offlineDir, raw store
 
 // lock takes the data directory's lock. Where there is none, no server has ever run, and none is made.
 func (d *offlineDir) lock() (unlock func() error, err error) {
-	name := filepath.Join(d.dir, lockFile)
-	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(d.dir, lockFile)); errors.Is(err, fs.ErrNotExist) {
 		return func() error { return nil }, nil
 	}
-	lock := flock.New(name, flock.SetFlag(os.O_RDONLY))
-	ok, err := lock.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("locking the data directory: %w", err)
-	}
-	if !ok {
-		return nil, inUse(fmt.Errorf("%w: data directory %s", store.ErrLocked, d.dir), "keyturn verify")
-	}
-	return lock.Close, nil
+	unlock, err = takeLock(d.dir, flock.SetFlag(os.O_RDONLY))
+	return unlock, inUse(err, "keyturn verify")
 }
 
 // unseal opens the store, which must have a keyring: nothing may be made here.
@@ -165,8 +160,8 @@ func (f *verifyFlags) runRepair(cmd *cobra.Command) (report *verify.Report, err 
 	if d.provider == nil {
 		return nil, withHint(errors.New("without the seal nothing can be repaired"), "name the server's configuration with --config")
 	}
-	if _, err := os.Stat(filepath.Join(d.dir, storeFile)); err != nil {
-		return nil, withHint(fmt.Errorf("there is no store to repair: %w", err), "name the data directory of a keyturn server, or its configuration")
+	if err := storeThere(d.dir); err != nil {
+		return nil, err
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hardenProcess(log)

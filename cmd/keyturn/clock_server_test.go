@@ -40,7 +40,7 @@ func TestServerAfterDowntime(t *testing.T) {
 	if r := getClock(s); r.Standing.V != api.ClockStandingTypeAhead || time.Since(r.HighWaterMark.V) > time.Hour {
 		t.Errorf("after two months: %+v", r)
 	}
-	if status, body := s.post(t, "Keyturn.AcceptClock", string((&api.AcceptClockRequest{Date: api.Some(time.Now())}).AppendJSON(nil))); status != http.StatusBadRequest || !strings.Contains(body, "more than a day") {
+	if status, body := s.post(t, "Keyturn.AcceptClock", string((&api.AcceptClockRequest{Date: api.Some(time.Now())}).AppendJSON(nil))); status != http.StatusBadRequest || !strings.Contains(body, "more than 24 hours") {
 		t.Errorf("accepted on another day: %d %s", status, body)
 	}
 	s.stop()

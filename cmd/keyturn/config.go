@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,12 +15,13 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/keyturn/keyturn/internal/authz"
+	"github.com/keyturn/keyturn/internal/doctor/probe"
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/policy"
 	"github.com/keyturn/keyturn/internal/service"
 )
 
-// serverConfig is the configuration file of keyturn server. Unknown keys are errors. Paths are relative to the file.
+// serverConfig is the configuration file of keyturn server. Unknown keys are errors. Paths are relative to the file, or credential:NAME.
 type serverConfig struct {
 	Listen    string          `yaml:"listen"`
 	DataDir   string          `yaml:"data_dir"`
@@ -145,8 +147,9 @@ func decodeYAML(data []byte, v any) error {
 	return nil
 }
 
+// readBounded reads a file of at most limit bytes. It may be a pipe that somebody writes into, such as a shell makes, but does not wait for one.
 func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -154,6 +157,11 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
 		err = fmt.Errorf("%s is larger than %d bytes", path, limit)
+	}
+	if err == nil && len(data) == 0 {
+		if info, statErr := f.Stat(); statErr == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+			err = fmt.Errorf("%s is a pipe that nobody writes into, and no file", path)
+		}
 	}
 	return data, err
 }
@@ -170,7 +178,15 @@ func readSecret(path string, limit int64) ([]byte, error) {
 	return readBounded(path, limit)
 }
 
+// relativeTo returns a path of a configuration that is in dir. A credential of the service manager is in the folder that it made for this process;
+// if it made none, the name stays as it is, which is no file.
 func relativeTo(dir, path string) string {
+	if name, ok := strings.CutPrefix(path, probe.CredentialPrefix); ok {
+		if given := os.Getenv("CREDENTIALS_DIRECTORY"); given != "" {
+			return filepath.Join(given, name)
+		}
+		return path
+	}
 	if path == "" || filepath.IsAbs(path) {
 		return path
 	}
@@ -213,21 +229,23 @@ func (c *serverConfig) check() error {
 	return c.checkWatch()
 }
 
-// within tells whether a file is below a folder, symbolic links followed as far as they exist.
-func within(dir, file string) bool {
-	resolve := func(p string) string {
-		if abs, err := filepath.Abs(p); err == nil {
-			p = abs
-		}
-		if real, err := filepath.EvalSymlinks(p); err == nil {
-			return real
-		}
-		if real, err := filepath.EvalSymlinks(filepath.Dir(p)); err == nil {
-			return filepath.Join(real, filepath.Base(p))
-		}
-		return p
+// realPath is the one name of a file, symbolic links followed as far as they exist.
+func realPath(p string) string {
+	if abs, err := filepath.Abs(p); err == nil {
+		p = abs
 	}
-	rel, err := filepath.Rel(resolve(dir), resolve(file))
+	if real, err := filepath.EvalSymlinks(p); err == nil {
+		return real
+	}
+	if real, err := filepath.EvalSymlinks(filepath.Dir(p)); err == nil {
+		return filepath.Join(real, filepath.Base(p))
+	}
+	return p
+}
+
+// within tells whether a file is below a folder.
+func within(dir, file string) bool {
+	rel, err := filepath.Rel(realPath(dir), realPath(file))
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 

@@ -108,6 +108,23 @@ func inUse(err error, command string) error {
 	return err
 }
 
+// storeThere refuses a data directory that has no store to work on, for a command that opens it while no server does. Nothing is made in it, which
+// would be in the way of a restore. A restore that was cut off goes first: it is why there is none.
+func storeThere(dataDir string) error {
+	if err := noRestore(dataDir); err != nil {
+		return err
+	}
+	_, err := os.Stat(filepath.Join(dataDir, storeFile))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := noAuditLog(dataDir); err != nil {
+		return err
+	}
+	return withHint(fmt.Errorf("there is no store in the data directory %s", dataDir),
+		"check the data directory, data_dir of the configuration; a new server is made with: keyturn init")
+}
+
 // restoringDir is where in a data directory a restore works until all of it is there. As long as it is, nothing opens the directory.
 const restoringDir = "restoring"
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/keyturn/keyturn/internal/accounts"
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/doctor/probe"
 	"github.com/keyturn/keyturn/internal/identity"
 	"github.com/keyturn/keyturn/internal/kms"
 	"github.com/keyturn/keyturn/internal/record"
@@ -114,19 +115,30 @@ func runInit(cmd *cobra.Command, f initFlags) (finished error) {
 	if err := c.checkShares(f.shares.dir); err != nil {
 		return err
 	}
+	if f.newRootKey {
+		if err := storeThere(c.DataDir); err != nil {
+			return err
+		}
+	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hardenProcess(log)
 	file, err := f.key.reserve()
 	if err != nil {
 		return err
 	}
-	// Whatever fails from here on: if there is a store, its shares are told.
-	defer func() {
-		if c.Seal.Shamir != nil {
-			_, err := io.WriteString(cmd.OutOrStdout(), f.shares.text(c.Seal.Shamir.Threshold))
-			finished = errors.Join(finished, err)
+	if c.Seal.Shamir != nil {
+		if !f.newRootKey && f.shares.dir == "" {
+			if err := seen(cmd.OutOrStdout()); err != nil {
+				file.discard()
+				return err
+			}
 		}
-	}()
+		tell := func() error { return writeThrough(cmd.OutOrStdout(), f.shares.text(c.Seal.Shamir.Threshold)) }
+		if f.output != jsonOutput { // there they are part of the answer
+			f.shares.show = tell
+		}
+		defer func() { finished = errors.Join(finished, tell()) }() // whatever fails from here on: if there is a store, its shares are told
+	}
 	provider := func(created bool) (seal.Provider, error) {
 		p, err := c.makeSeal(created)
 		if err != nil {
@@ -157,12 +169,16 @@ func runInit(cmd *cobra.Command, f initFlags) (finished error) {
 		file.discard()
 		return errors.Join(err, a.close())
 	}
+	hint := "make another with: keyturn init --config " + shellWord(f.config) + " --new-root-key --replace " + made.key.id
 	if err = file.write(made.key); err == nil {
-		err = f.print(cmd.OutOrStdout(), c, file, made)
-	} else {
-		err = withHint(err, "make another with: keyturn init --config "+shellWord(f.config)+" --new-root-key --replace "+made.key.id)
+		if len(f.shares.lines) > 0 {
+			hint = "nobody has its shares: remove the data directory, in which there is nothing else yet, and begin anew"
+		}
+		if err = f.print(cmd.OutOrStdout(), c, file, made); err != nil {
+			err = &afterError{"access key " + made.key.id + " has been made, and could not be told", err}
+		}
 	}
-	return errors.Join(err, a.close())
+	return errors.Join(withHint(err, hint), a.close())
 }
 
 // madeRootKey is what init has made.
@@ -243,7 +259,7 @@ func (a *app) managedBy(ctx context.Context) (string, error) {
 	return d.Management, nil
 }
 
-var errNotInitialized = withHint(errors.New("the store has not been initialized"), "run keyturn init without --new-root-key")
+var errNotInitialized = withHint(errors.New("the store has not been initialized"), "make a server of it with: keyturn init --config FILE")
 
 // initError words what the operations refuse.
 func initError(err error) error {
@@ -251,7 +267,7 @@ func initError(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	if e.Code == api.KMSInternalException {
+	if e.Code == api.KMSInternalException && e.Message == "" {
 		return errors.New("the store could not be written, see above")
 	}
 	return errors.New(e.Message)
@@ -274,7 +290,7 @@ func (c *serverConfig) makeSeal(created bool) (seal.Provider, error) {
 		return new(typing), nil
 	}
 	path := c.Seal.KeyFile
-	if path == "" || !created {
+	if path == "" || !created || strings.HasPrefix(path, probe.CredentialPrefix) {
 		return c.provider(created)
 	}
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -23,7 +24,7 @@ func run() int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "keyturn:", err)
+	fmt.Fprintln(os.Stderr, "keyturn:", message(err))
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintln(os.Stderr, "hint:", hint)
 	}
@@ -36,13 +37,25 @@ func run() int {
 	return 1
 }
 
+// message is an error as it is printed. A command that was interrupted says so, wherever it was.
+func message(err error) string {
+	text := err.Error()
+	if errors.Is(err, context.Canceled) {
+		text = strings.ReplaceAll(text, context.Canceled.Error(), "interrupted")
+	}
+	return text
+}
+
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "keyturn",
 		Short:         "A key management service whose keys turn, with the AWS KMS API",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newDevCommand(), newInitCommand(), newServerCommand(), newXKSProxyCommand(), newSealCommand(), newUnsealCommand(), newBackupCommand(), newRestoreCommand(), newCompactCommand(),

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"crypto/x509"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -66,4 +68,51 @@ func normalize(s string) string {
 		s = regexp.MustCompile(r.pattern).ReplaceAllString(s, r.with)
 	}
 	return s
+}
+
+// TestCertificateRecipe makes a certificate as docs/server.md says: it is good for its names under the authority, and the keys are nobody else's.
+func TestCertificateRecipe(t *testing.T) {
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("no openssl here")
+	}
+	text, err := os.ReadFile("../../docs/server.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## The certificate\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	script := "set -e\n"
+	for line := range strings.Lines(section) {
+		if command, ok := strings.CutPrefix(line, "    "); ok {
+			script += command
+		}
+	}
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	pair, err := (&tlsConfig{Certificate: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}).load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(authority) {
+		t.Fatal("ca.crt has no certificate")
+	}
+	for _, name := range []string{"kms.example.com", "localhost", "127.0.0.1"} {
+		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, name := range []string{"ca.key", "tls.key"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || openToAll(info, 0o077) {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
 }

@@ -5,19 +5,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-
-	"github.com/gofrs/flock"
 
 	"github.com/keyturn/keyturn/internal/backup"
 	"github.com/keyturn/keyturn/internal/disk"
-	"github.com/keyturn/keyturn/internal/store"
 )
 
 // restoreDir is a data directory that is being made by a restore: empty but for its lock, and the folder that the restore works in.
 type restoreDir struct {
 	*backup.Dir
-	lock *flock.Flock
+	unlock func() error
 }
 
 // beginRestore locks an empty directory, which it makes if need be.
@@ -34,19 +30,16 @@ func beginRestore(path string) (*restoreDir, error) {
 	if err := emptyButLock(path); err != nil {
 		return nil, err
 	}
-	r := &restoreDir{lock: flock.New(filepath.Join(path, lockFile), flock.SetPermissions(0o600))}
-	ok, err := r.lock.TryLock()
+	unlock, err := lockDataDir(path)
 	if err != nil {
-		return nil, fmt.Errorf("locking the data directory: %w", err)
+		return nil, err
 	}
-	if !ok {
-		return nil, fmt.Errorf("%w: data directory %s", store.ErrLocked, path)
-	}
+	r := &restoreDir{unlock: unlock}
 	if err = emptyButLock(path); err == nil { // once more, now that nobody else makes it something
 		r.Dir, err = backup.BeginDir(disk.OS, path, restoringDir, auditDir, storeFile)
 	}
 	if err != nil {
-		return nil, errors.Join(err, r.lock.Close())
+		return nil, errors.Join(err, unlock())
 	}
 	return r, nil
 }
@@ -74,5 +67,5 @@ func emptyButLock(path string) error {
 
 // close gives the directory back, empty again if it was not published.
 func (r *restoreDir) close() error {
-	return errors.Join(r.Close(sealKeyFile), r.lock.Close()) // the key file of keyturn dev
+	return errors.Join(r.Close(sealKeyFile), r.unlock()) // the key file of keyturn dev
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/keyturn/keyturn/internal/doctor/probe"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/seal/awskms"
 	"github.com/keyturn/keyturn/internal/seal/shamir"
@@ -133,7 +134,7 @@ func (s *sealProvider) check(name, dataDir, listen string) error {
 		}
 	}
 	for key, file := range files {
-		if file != "" && within(dataDir, file) {
+		if file != "" && !strings.HasPrefix(file, probe.CredentialPrefix) && within(dataDir, file) {
 			return fmt.Errorf("%s.%s must not be in data_dir: whoever gets one would have both", name, key)
 		}
 	}
@@ -253,6 +254,9 @@ var errNeedsPeople = withHint(errors.New("the store is new, and only keyturn ini
 // open returns the provider. A seal.Attended one has been given nothing. process is awskms.Config.Process.
 func (s *sealProvider) open(ctx context.Context, name string, created bool, process string) (p seal.Provider, err error) {
 	switch {
+	case strings.HasPrefix(s.KeyFile, probe.CredentialPrefix):
+		return nil, withHint(fmt.Errorf("%w: %s: this process was given no credentials", seal.ErrNoKey, s.KeyFile),
+			"only the service manager has it: run the command with systemd-run, as docs/deploying.md says, while the service does not run")
 	case s.KeyFile != "":
 		return seal.OpenKeyFile(s.KeyFile)
 	case s.KMS != nil:

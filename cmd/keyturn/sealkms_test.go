@@ -161,6 +161,23 @@ func TestKMSSeal(t *testing.T) {
 		})
 	}
 
+	t.Run("the root key rotates, and it does not answer", func(t *testing.T) {
+		ready := filepath.Join(t.TempDir(), "ready")
+		stop := runCommand(t, "server", "--config", config, "--ready-file", ready)
+		endpoint := waitEndpoint(t, ready)
+		f.leadTo(t, "")
+		clientEnvironment(t)
+		t.Setenv("AWS_ACCESS_KEY_ID", who.AccessKeyID)
+		t.Setenv("AWS_SECRET_ACCESS_KEY", who.SecretAccessKey)
+		_, _, err := printed(t, "seal", "rotate", "--endpoint", endpoint)
+		if err == nil || !strings.Contains(err.Error(), "The seal is as it was: sealing the root key: ") || !strings.Contains(err.Error(), "the KMS cannot be reached") || hintFor(err) == "" {
+			t.Errorf("%v, with the hint %q", err, hintFor(err))
+		}
+		f.leadTo(t, outer.URL)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("another key", func(t *testing.T) {
 		other, err := inner.CreateKey(t.Context(), &awskmsapi.CreateKeyInput{})
 		if err != nil {

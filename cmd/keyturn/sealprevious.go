@@ -7,14 +7,17 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/keyturn/keyturn/internal/api"
+	"github.com/keyturn/keyturn/internal/doctor/probe"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/store"
 )
 
 const (
 	stillPrevious   = "seal.previous still seals the store; keyturn seal migrate moves it to what seal names"
+	sameSeal        = "write the new seal into the configuration as seal, and this one as seal.previous (or if it was moved before, take that out); for a new root key alone: keyturn seal rotate"
 	alreadyMigrated = "The store is already sealed by what seal names: take seal.previous out of the configuration."
 )
 
@@ -50,7 +53,7 @@ func (c *serverConfig) askPrevious() func() (seal.Provider, error) {
 
 // newKeyFile returns a key file that is not there yet, "" if it is there or the seal has none.
 func (s *sealProvider) newKeyFile() string {
-	if s.KeyFile == "" {
+	if s.KeyFile == "" || strings.HasPrefix(s.KeyFile, probe.CredentialPrefix) {
 		return ""
 	}
 	if _, err := os.Lstat(s.KeyFile); !errors.Is(err, fs.ErrNotExist) {
@@ -67,11 +70,15 @@ func madeKeyFile(path string) string {
 	return fmt.Sprintf("The key file %s was made. Keep a copy of it apart from the data directory: without it the data is lost.\n", path)
 }
 
-// tellMigrated writes what is left to do after a migration. made is the key file that this process made, "" if it does not know of one.
-func tellMigrated(w io.Writer, s *api.SealStatus, made string) {
+// tellMigrated writes what is left to do after a migration. made is the key file that this process made, "" if it does not know of one; previous
+// tells whether the configuration has a seal.previous, as far as it is known.
+func tellMigrated(w io.Writer, s *api.SealStatus, made string, previous bool) {
 	text := madeKeyFile(made)
 	if text == "" && s != nil && s.Provider.V == (*seal.KeyFile)(nil).Name() {
 		text = "Keep a copy of the new key file apart from the data directory: without it the data is lost.\n"
 	}
-	fmt.Fprint(w, text+"Take seal.previous out of the configuration.\n")
+	if previous {
+		text += "Take seal.previous out of the configuration.\n"
+	}
+	fmt.Fprint(w, text)
 }

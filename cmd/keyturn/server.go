@@ -214,12 +214,25 @@ func newCertificates(files *tlsConfig, log *slog.Logger, now func() time.Time) (
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate: %w", err)
 	}
-	pair, err := tls.LoadX509KeyPair(files.Certificate, files.Key)
+	pair, err := files.load()
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate: %w", err)
 	}
 	c.current, c.stamp, c.checked = &pair, stamp, now()
 	return c, nil
+}
+
+// load reads certificate and key.
+func (f *tlsConfig) load() (tls.Certificate, error) {
+	chain, err := readBounded(f.Certificate, maxRootsBytes)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := readBounded(f.Key, maxConfigBytes)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(chain, key)
 }
 
 func (c *certificates) stat() (stamp [2]fileStamp, err error) {
@@ -251,7 +264,7 @@ func (c *certificates) reload() {
 	}
 	var pair tls.Certificate
 	if err == nil {
-		pair, err = tls.LoadX509KeyPair(c.files.Certificate, c.files.Key)
+		pair, err = c.files.load()
 	}
 	if err != nil {
 		// Both files are rarely replaced in one instant: try again at the next handshake after the next check.

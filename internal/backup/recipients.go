@@ -128,7 +128,7 @@ func ParseIdentities(text []byte, ui *plugin.ClientUI) ([]age.Identity, error) {
 	case bytes.HasPrefix(trimmed, []byte("-----BEGIN")):
 		id, err := agessh.ParseIdentity(text)
 		if err != nil {
-			return nil, errors.New("it is no SSH private key that age can use: an RSA or Ed25519 key without a passphrase")
+			return nil, errors.New("it is no SSH private key that age can use: an RSA or Ed25519 key without a passphrase; from a copy of one that has a passphrase ssh-keygen -p takes it off")
 		}
 		return []age.Identity{id}, nil
 	}

@@ -37,7 +37,7 @@ func (o *Operator) compactStore() *service.Op {
 			}
 			if q.RotateKeyring.V {
 				if err := o.config.Seal.RotateKeyring(tx.Context(), o.dated()); err != nil {
-					return nil, tooMany(err)
+					return nil, o.asItWas(err)
 				}
 			}
 			c, err := o.compaction(tx.Context())

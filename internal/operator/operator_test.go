@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"bytes"
 	"context"
 	"crypto/fips140"
 	"encoding/json"
@@ -205,7 +206,11 @@ func TestTooMany(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		o.config.Provider = func(context.Context) (seal.Provider, error) { return seal.NewKeyFile(make([]byte, 32)), nil }
+		var next byte
+		o.config.Provider = func(context.Context) (seal.Provider, error) {
+			next++
+			return seal.NewKeyFile(bytes.Repeat([]byte{next}, 32)), nil
+		}
 		compact := &api.CompactStoreRequest{RotateKeyring: api.Some(true)}
 		fill(func(st seal.Status) bool { return st.LeftOnDemand == 0 })
 		limit("on demand", call("RotateKeyring", &api.RotateKeyringRequest{}), "kept for rotations that are due")

@@ -32,7 +32,7 @@ func (o *Operator) rotateKeyring() *service.Op {
 		Result:  func(r *api.RotateKeyringResponse, p *audit.Params) { auditSeal(r.Seal, p) },
 		Plan: func(tx *service.Tx, _ *api.RotateKeyringRequest, _ []service.Target) (*api.RotateKeyringResponse, error) {
 			if err := o.config.Seal.RotateKeyring(tx.Context(), o.dated()); err != nil {
-				return nil, tooMany(err)
+				return nil, o.asItWas(err)
 			}
 			return &api.RotateKeyringResponse{Seal: o.status()}, nil
 		},
@@ -46,7 +46,7 @@ func (o *Operator) rotateRootKey() *service.Op {
 		Result:  func(r *api.RotateRootKeyResponse, p *audit.Params) { auditSeal(r.Seal, p) },
 		Plan: func(tx *service.Tx, _ *api.RotateRootKeyRequest, _ []service.Target) (*api.RotateRootKeyResponse, error) {
 			if err := o.config.Seal.RotateRoot(tx.Context(), o.dated()); err != nil {
-				return nil, tooMany(err)
+				return nil, o.asItWas(err)
 			}
 			return &api.RotateRootKeyResponse{Seal: o.status()}, nil
 		},
@@ -96,6 +96,14 @@ func tooMany(err error) error {
 			"The keyring has as many versions as it can have. Nothing was changed: without another version, the old root key would open what is written from now on.")
 	}
 	return err
+}
+
+// asItWas says why the seal was not changed: whoever may change it runs the server, and the KMS that does not answer is theirs.
+func (o *Operator) asItWas(err error) error {
+	if errors.Is(err, seal.ErrTooMany) || errors.Is(err, seal.ErrKept) || seal.IsDamage(err) || o.config.Seal.Damage() != nil {
+		return tooMany(err)
+	}
+	return api.Errorf(api.KMSInternalException, "The seal is as it was: %v", err)
 }
 
 func auditSeal(s *api.SealStatus, p *audit.Params) {

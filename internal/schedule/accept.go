@@ -33,7 +33,7 @@ func (r *Runner) acceptClock() *service.Op {
 			guard := r.marks.guard
 			s := guard.Check()
 			if q.Date.V.Sub(s.Wall).Abs() > acceptWithin {
-				return nil, api.Errorf(api.ValidationException, "The clock of the server says %s, which is more than a day from the date given.", dateText(s.Wall))
+				return nil, api.Errorf(api.ValidationException, "The clock of the server says %s, which is more than 24 hours from the date given, %s.", dateText(s.Wall), dateText(q.Date.V))
 			}
 			m, err := service.Lookup[*record.Mark](tx, record.MarkStoreKey)
 			if err != nil {

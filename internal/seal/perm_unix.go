@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// openNonblock opens a pipe without waiting for somebody to write into it.
+const openNonblock = syscall.O_NONBLOCK
+
 // readableByOthers tells whether somebody beside the file's owner may read or write it. A credential that systemd hands over is root's, and the
 // service reads it by an access control list, which shows as the bits of the group (systemd.exec(5), LoadCredential=).
 func readableByOthers(path string, info os.FileInfo) bool {

@@ -182,9 +182,9 @@ func write(f disk.File, text []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// OpenKeyFile reads a key file. ErrNoKey if there is none; an error if others than the owner can read it.
+// OpenKeyFile reads a key file. ErrNoKey if there is none; an error if others than the owner can read it. It waits for nobody to write into a pipe.
 func OpenKeyFile(path string) (*KeyFile, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", ErrNoKey, path)
 	}

@@ -69,11 +69,20 @@ func (s *Store) RotateRoot(ctx context.Context, now time.Time) error {
 	return s.reroot(ctx, s.provider, now)
 }
 
+// ErrSame: what the store is to be moved to is what seals it.
+var ErrSame = errors.New("seal: this is what seals the store already")
+
 // Migrate is RotateRoot with the new root key sealed by another provider, or by the same kind with another key. The old one opens the
-// store no more.
+// store no more. ErrSame.
 func (s *Store) Migrate(ctx context.Context, p Provider, now time.Time) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	bind(p, s.ring.deployment)
+	if m := s.ring.now.Load().meta; m.Provider == p.Name() {
+		if _, err := p.Unseal(ctx, m.Root); err == nil {
+			return ErrSame
+		}
+	}
 	if err := s.reroot(ctx, p, now); err != nil {
 		return err
 	}

@@ -446,6 +446,9 @@ func TestMigrateFails(t *testing.T) {
 		if err := s.Migrate(t.Context(), p, testTime); err == nil {
 			t.Errorf("%s: migrated", name)
 		}
+		if err := s.Migrate(t.Context(), NewKeyFile(testKey(1)), testTime); !errors.Is(err, ErrSame) {
+			t.Errorf("%s: to what seals it: %v", name, err)
+		}
 		if fmt.Sprint(before) != fmt.Sprint(contents(t, raw)) {
 			t.Errorf("%s: something was written", name)
 		}

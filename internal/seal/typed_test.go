@@ -87,8 +87,8 @@ func (p *boundProvider) Unseal(ctx context.Context, sealed []byte) ([]byte, erro
 // TestBound: a provider knows the deployment before it seals and before it unseals, one that takes another's place too.
 func TestBound(t *testing.T) {
 	raw := memstore.New()
-	for range 2 {
-		p, next := &boundProvider{KeyFile: NewKeyFile(testKey(1))}, &boundProvider{KeyFile: NewKeyFile(testKey(1))}
+	for n := range byte(2) {
+		p, next := &boundProvider{KeyFile: NewKeyFile(testKey(n + 1))}, &boundProvider{KeyFile: NewKeyFile(testKey(n + 2))}
 		s := mustOpen(t, raw, Options{Provider: p, Now: testTime})
 		if err := s.Migrate(t.Context(), next, testTime); err != nil {
 			t.Fatal(err)

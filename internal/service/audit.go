@@ -98,7 +98,7 @@ func (p *Pipeline) appendRecord(op *Op, call *Call, out *outcome) (eventID strin
 	}
 	if err != nil {
 		p.log.Error("cannot write the audit log", "operation", op.Name, "requestID", call.RequestID, "error", err)
-		return "", api.New(api.KMSInternalException)
+		return "", fault(op, err)
 	}
 	return eventID, nil
 }
@@ -146,14 +146,23 @@ func (p *Pipeline) appendEvents(tx *Tx, op *Op) error {
 		r.EventID = keys.NewKeyID().String()
 		if _, err := p.sink.Append(r.AppendJSON(nil)); err != nil {
 			p.log.Error("cannot write the audit log", "operation", op.Name, "error", err)
-			return api.New(api.KMSInternalException)
+			return fault(op, err)
 		}
 	}
 	return nil
 }
 
+// fault is the answer to an error that is the server's fault. It says nothing of it, but for a full disk to those who run the server: they can make
+// room on it, and /readyz says the same.
+func fault(op *Op, err error) *api.Error {
+	if op.Service == "keyturn" && (errors.Is(err, store.ErrNoSpace) || errors.Is(err, audit.ErrNoSpace)) {
+		return api.Errorf(api.KMSInternalException, "The server's disk is full.")
+	}
+	return api.New(api.KMSInternalException)
+}
+
 // refuse records a call that failed and returns what to answer. An error that is no *api.Error is the server's fault: its
-// detail goes to the log, and the client learns nothing of it.
+// detail goes to the log, and the client learns of it what fault says.
 func (p *Pipeline) refuse(ctx context.Context, op *Op, call *Call, out *outcome, err error) *api.Error {
 	var e *api.Error
 	if errors.Is(err, keys.ErrFIPS) {
@@ -163,7 +172,7 @@ func (p *Pipeline) refuse(ctx context.Context, op *Op, call *Call, out *outcome,
 		err = api.Errorf(api.LimitExceededException, "The request changes more than this server can change at once.")
 	}
 	if !errors.As(err, &e) {
-		e = api.New(api.KMSInternalException)
+		e = fault(op, err)
 		if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 			p.log.Error("operation failed", "operation", op.Name, "requestID", call.RequestID, "error", err)
 		}

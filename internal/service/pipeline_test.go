@@ -307,6 +307,18 @@ func TestNoAuditNoAnswer(t *testing.T) {
 			t.Errorf("%s: %v, %v; want KMSInternalException and nothing else", name, resp, err)
 		}
 	}
+	own := service.Def[api.ListKeysRequest, service.None]{ // for those who run the server, and can make room
+		Name: "Test", Kind: service.Read, Actions: []string{"keyturn:Test"},
+		Resolve: func(*service.Tx, *api.ListKeysRequest) ([]service.Target, error) {
+			return []service.Target{{Action: "keyturn:Test", Account: account, ARN: "*"}}, nil
+		},
+		Plan: func(*service.Tx, *api.ListKeysRequest, []service.Target) (*service.None, error) {
+			return &service.None{}, nil
+		},
+	}.Op("keyturn")
+	if resp, err := h.do(own, &api.ListKeysRequest{}); resp != nil || codeOf(err) != api.KMSInternalException || err.Message != "The server's disk is full." {
+		t.Errorf("keyturn's own: %v, %v", resp, err)
+	}
 	if !sameContents(before, contents(t, h.store.Store)) {
 		t.Error("something was written")
 	}

@@ -96,7 +96,7 @@ func (g *Gate) waited() *wait {
 type Status struct {
 	Sealed bool   `json:"sealed"`
 	Needs  string `json:"needs,omitempty"` // "share" or "passphrase"; "" if people can do nothing
-	Given  int    `json:"given,omitempty"`
+	Given  int    `json:"given"`
 	Needed int    `json:"needed,omitempty"`
 	Of     int    `json:"of,omitempty"`  // how many shares there are
 	Set    string `json:"set,omitempty"` // which shares

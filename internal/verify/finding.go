@@ -20,6 +20,7 @@ type Kind string
 
 // The kinds. Kinds has what each means.
 const (
+	StoreMissing      Kind = "store-missing"
 	StoreUnreadable   Kind = "store-unreadable"
 	ValueUnreadable   Kind = "value-unreadable"
 	RecordMalformed   Kind = "record-malformed"
@@ -85,6 +86,7 @@ const (
 
 // Kinds has all kinds.
 var Kinds = map[Kind]Meaning{
+	StoreMissing:      {Critical, "There is an audit log, and the store that it belongs to is gone", restore, false},
 	StoreUnreadable:   {Critical, "Pages of the store cannot be read", restore, false},
 	ValueUnreadable:   {Critical, "A value does not open: it was altered, moved, or its keyring version is gone", restore, false},
 	RecordMalformed:   {Critical, "A value opens, and is not what keyturn writes", "Was it written by a newer keyturn? Use that one. Else: " + restore, false},

@@ -80,7 +80,7 @@ type Report struct {
 	Findings []Finding      `json:"findings"`           // the first ones, sorted by severity, kind and where
 	Counts   map[Kind]int64 `json:"counts"`             // of all findings
 	Sealed   bool           `json:"sealed"`             // without a seal: see Config
-	Unopened bool           `json:"unopened,omitempty"` // the store is so damaged that nothing was looked at
+	Unopened bool           `json:"unopened,omitempty"` // the store is gone, or so damaged that nothing was looked at
 	Revision store.Rev      `json:"revision"`           // of the store
 	Entries  int64          `json:"entries"`            // of the store
 	Records  int64          `json:"records"`
@@ -109,10 +109,10 @@ type History struct {
 	Uncovered int64 `json:"uncovered"`
 }
 
-// Refused is the report of a store that is so damaged that it cannot be opened: err says why.
-func Refused(err error) *Report {
+// Refused is the report of a store that is gone, or so damaged that it cannot be opened, as kind says: err says why.
+func Refused(kind Kind, err error) *Report {
 	r := &Report{Unopened: true, Counts: map[Kind]int64{}}
-	r.Add(StoreUnreadable, "", err.Error())
+	r.Add(kind, "", err.Error())
 	return r
 }
 

@@ -314,7 +314,7 @@ func TestFaults(t *testing.T) {
 // TestEveryKindIsShown makes sure that there is a fault for every kind of finding.
 func TestEveryKindIsShown(t *testing.T) {
 	shown := map[verify.Kind]bool{ // by tests of their own
-		verify.StoreUnreadable: true, verify.LogGap: true, verify.LogUnreadable: true, verify.IndexDifferent: true,
+		verify.StoreMissing: true, verify.StoreUnreadable: true, verify.LogGap: true, verify.LogUnreadable: true, verify.IndexDifferent: true,
 	}
 	for _, f := range faults {
 		for _, k := range f.want {

@@ -121,6 +121,9 @@ func inside(c *doctor.ConfigFacts, in *Input) {
 	}
 	own := append([]string{in.Layout.Lock, in.Layout.Store, in.Layout.Audit, in.Layout.Restoring}, in.Layout.Others...)
 	for _, e := range entries {
+		if e.Name() == "lost+found" { // root's, on a file system of its own
+			continue
+		}
 		if !slices.Contains(own, e.Name()) {
 			if len(c.Unknown) < 10 {
 				c.Unknown = append(c.Unknown, e.Name())
@@ -166,10 +169,13 @@ func look(what, path string) doctor.File {
 	return file
 }
 
-// IsCredential tells whether a path is in the folder that systemd puts credentials into.
+// CredentialPrefix begins what a configuration has in a path's place: the name of a credential, which is in $CREDENTIALS_DIRECTORY, if there is one.
+const CredentialPrefix = "credential:"
+
+// IsCredential tells whether a path is in the folder that systemd puts credentials into, or would be.
 func IsCredential(path string) bool {
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
-	return dir != "" && filepath.Clean(dir) == filepath.Dir(path) || strings.HasPrefix(path, credentials)
+	return strings.HasPrefix(path, CredentialPrefix) || dir != "" && filepath.Clean(dir) == filepath.Dir(path) || strings.HasPrefix(path, credentials)
 }
 
 // userName is the name of a user, or else its number; "" where files have no owner.

@@ -197,7 +197,7 @@ func TestGatherTrouble(t *testing.T) {
 	})
 	t.Run("a stranger", func(t *testing.T) {
 		dir := dataDir(t)
-		if err := os.WriteFile(filepath.Join(dir, "backup.age"), nil, 0o600); err != nil {
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, "backup.age"), nil, 0o600), os.Mkdir(filepath.Join(dir, "lost+found"), 0o700)); err != nil {
 			t.Fatal(err)
 		}
 		if c := gather(t, dir); len(c.Unknown) != 1 || c.Unknown[0] != "backup.age" {

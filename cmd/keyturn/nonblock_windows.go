@@ -1,0 +1,4 @@
+package main
+
+// openNonblock: files there do not wait to be opened.
+const openNonblock = 0
