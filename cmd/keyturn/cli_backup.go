@@ -301,8 +301,11 @@ func (f *backupFlags) offline(cmd *cobra.Command, w io.Writer, recipients *backu
 	b, err := backup.Take(ctx, backup.Source{
 		Seal: sealed, Log: backup.DirLog(filepath.Join(d.path, auditDir)), Keyturn: programVersion(), Now: time.Now,
 	}, options)
-	if errors.Is(err, backup.ErrChain) {
+	switch {
+	case errors.Is(err, backup.ErrChain):
 		err = withHint(err, sinceHint)
+	case errors.Is(err, backup.ErrLog):
+		err = withHint(err, "put the lines that are missing back; without the log: --no-audit")
 	}
 	if err != nil {
 		return nil, err

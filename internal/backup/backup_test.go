@@ -295,7 +295,7 @@ func TestLogGone(t *testing.T) {
 	if _, err := Take(t.Context(), d.source(), Options{Recipients: to, Since: &base.Position}); !errors.Is(err, ErrChain) || !strings.Contains(err.Error(), "no line 10 any more") {
 		t.Errorf("the line by which the store is known is gone: %v", err)
 	}
-	if _, err := b.Write(t.Context(), discard{}); !errors.Is(err, errLog) {
+	if _, err := b.Write(t.Context(), discard{}); !errors.Is(err, ErrLog) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -386,5 +386,33 @@ func TestVerifyFindsWhatDoesNotDecode(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestLogCut backs up a store whose log ends before a line that it remembers: only without the log, and what is restored goes on after that line.
+func TestLogCut(t *testing.T) {
+	needsAge(t)
+	d := newDeployment(t, 31)
+	to, _ := keyPair(t)
+	d.change(5)
+	mark := &record.Mark{Time: testTime, Line: 4711}
+	mark.By.Version = 1
+	value, err := record.Encode(mark)
+	if err == nil {
+		_, err = d.store.Commit(t.Context(), store.Batch{Writes: []store.Write{{Key: mark.StoreKey(), Value: value}}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Take(t.Context(), d.source(), Options{Recipients: to}); !errors.Is(err, ErrLog) || !strings.Contains(err.Error(), "line 4711") {
+		t.Errorf("with the log: %v", err)
+	}
+	b, err := Take(t.Context(), d.source(), Options{Recipients: to, NoAudit: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if b.Next != 4712 || b.Line != "" {
+		t.Errorf("the next line is %d, after %q", b.Next, b.Line)
 	}
 }

@@ -111,6 +111,17 @@ func Take(ctx context.Context, s Source, o Options) (_ *Backup, err error) {
 		b.recipients = []age.Recipient{sealRecipient{b.escrow}}
 		b.escrow = &seal.Escrow{Meta: b.escrow.Meta} // who opens the backup has the root key
 	}
+	// A log that was cut off, or lost, gives no numbers that its lines have had.
+	mark, err := entryOf[*record.Mark](ctx, b.snapshot, record.MarkStoreKey)
+	if err != nil {
+		return nil, err
+	}
+	if mark != nil && next <= mark.Line {
+		if !o.NoAudit {
+			return nil, fmt.Errorf("%w: it ends before line %d, which was on the disk", ErrLog, mark.Line)
+		}
+		next = mark.Line + 1
+	}
 	ring := s.Seal.Keyring()
 	b.Header = Header{
 		Position: Position{
@@ -119,8 +130,12 @@ func Take(ctx context.Context, s Source, o Options) (_ *Backup, err error) {
 		},
 		Keyturn: s.Keyturn, Dev: ring.Dev(), Base: o.Since,
 	}
-	if b.History, err = b.history(ctx); err != nil {
+	restored, err := entryOf[*record.Restored](ctx, b.snapshot, record.RestoredStoreKey)
+	if err != nil {
 		return nil, err
+	}
+	if restored != nil {
+		b.History = restored.ID
 	}
 	// Without the log in the backup, one that is damaged is no reason to make none; but nothing goes on from it then.
 	if b.Line, err = digestOf(s.Log, next-1); err != nil && !o.NoAudit {
@@ -140,21 +155,22 @@ func Take(ctx context.Context, s Source, o Options) (_ *Backup, err error) {
 	return b, nil
 }
 
-// history is the ID of the restore that made the store.
-func (b *Backup) history(ctx context.Context) (string, error) {
-	entries, err := b.snapshot.Get(ctx, record.RestoredStoreKey)
+// entryOf returns the record at a store key, the zero T if there is none.
+func entryOf[T record.Record](ctx context.Context, sn *seal.Snapshot, storeKey string) (T, error) {
+	var none T
+	entries, err := sn.Get(ctx, storeKey)
 	if err != nil || entries[0].Rev == 0 {
-		return "", err
+		return none, err
 	}
-	r, err := record.Decode(record.RestoredStoreKey, entries[0].Value)
+	r, err := record.Decode(storeKey, entries[0].Value)
 	if err != nil {
-		return "", err
+		return none, err
 	}
-	restored, ok := r.(*record.Restored)
+	t, ok := r.(T)
 	if !ok {
-		return "", fmt.Errorf("%w: %s", record.ErrDecode, record.RestoredStoreKey)
+		return none, fmt.Errorf("%w: %s", record.ErrDecode, storeKey)
 	}
-	return restored.ID, nil
+	return t, nil
 }
 
 // Close lets go of the state. Closing again does nothing.
@@ -164,5 +180,5 @@ func (b *Backup) Close() {
 	}
 }
 
-// errLog is an audit log that does not have what the backup is to have.
-var errLog = errors.New("the audit log is not whole")
+// ErrLog: the audit log does not have what the backup is to have of it.
+var ErrLog = errors.New("the audit log is not whole")

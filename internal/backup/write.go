@@ -152,7 +152,7 @@ func (b *Backup) lines(ctx context.Context, w *writer) error {
 				want = line.Seq
 			}
 			if line.Seq != want {
-				return fmt.Errorf("backup: %w: it has no line %d", errLog, want)
+				return fmt.Errorf("backup: %w: it has no line %d", ErrLog, want)
 			}
 			if m.Lines == 0 {
 				m.First = want
@@ -169,7 +169,7 @@ func (b *Backup) lines(ctx context.Context, w *writer) error {
 			}
 		}
 		if want != 0 && want != b.Next {
-			return fmt.Errorf("backup: %w: it has no line %d", errLog, want)
+			return fmt.Errorf("backup: %w: it has no line %d", ErrLog, want)
 		}
 	}
 	return w.flush(linesFrame, true)
