@@ -82,7 +82,7 @@ func TestRestore(t *testing.T) {
 				}
 			}
 			t.Logf("of %d operations: %v", total, count)
-			if count["whole"] == 0 || count["unfinished"] < 10 || count["nothing"] == 0 {
+			if count["whole"] == 0 || count["unfinished"] < 10 {
 				t.Error("too little happened for this to mean anything")
 			}
 		})
