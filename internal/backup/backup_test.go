@@ -160,6 +160,7 @@ func checkLog(t *testing.T, r *restored, b *Backup) {
 
 // TestRestoreClockBehind restores on a machine that believes it is 1970: the new version of the keyring is not older than the backup.
 func TestRestoreClockBehind(t *testing.T) {
+	needsAge(t)
 	d := newDeployment(t, 1)
 	to, id := keyPair(t)
 	_, file := d.backup(Options{Recipients: to})
