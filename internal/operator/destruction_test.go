@@ -253,6 +253,9 @@ func TestScrubPromised(t *testing.T) {
 // TestRotateKeyringWithin: the keyring rotates for what was destroyed, so early that the version which sealed it is gone in time; without
 // a destruction it does not.
 func TestRotateKeyringWithin(t *testing.T) {
+	if testing.Short() {
+		t.Skip("months, minute by minute")
+	}
 	bubble(t, func(t *testing.T) {
 		const within = 30 * 24 * time.Hour
 		o, p, _ := tended(t, Destruction{RotateKeyringWithin: within})

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,15 +124,18 @@ func TestSure(t *testing.T) {
 // TestWrongClock rotates by a clock that is years ahead, and one that is years behind. Once it is right, nothing is late or early for it: old versions go
 // two days after the last rotation, no sooner, and destroyed secrets get the keyring rotated.
 func TestWrongClock(t *testing.T) {
+	if testing.Short() {
+		t.Skip("months, minute by minute")
+	}
 	bubble(t, func(t *testing.T) {
-		var wrong time.Duration // what the clock is off by; what is believed is right
+		var wrong atomic.Int64 // nanoseconds that the clock is off by; what is believed is right
 		const within = 30 * 24 * time.Hour
 		o, p, _ := tended(t, Destruction{RotateKeyringWithin: within}, func(c *Config) {
-			c.RealTime, c.Believed = func() time.Time { return time.Now().Add(wrong) }, time.Now
+			c.RealTime, c.Believed = func() time.Time { return time.Now().Add(time.Duration(wrong.Load())) }, time.Now
 		})
 		rotate := func(off time.Duration) {
 			t.Helper()
-			wrong = off
+			wrong.Store(int64(off))
 			if err := o.config.Seal.RotateKeyring(t.Context(), o.dated()); err != nil {
 				t.Fatal(err)
 			}
@@ -146,7 +150,7 @@ func TestWrongClock(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		rotate(10 * 365 * 24 * time.Hour)
-		wrong = 0
+		wrong.Store(0)
 		time.Sleep(2 * time.Minute)
 		if st := o.Status(); st.Version != 3 || st.Created.After(time.Now()) {
 			t.Errorf("version %d of %v, after the clock was set right; want version 3 of today", st.Version, st.Created)
@@ -167,7 +171,7 @@ func TestWrongClock(t *testing.T) {
 		version := o.Status().Version
 		rotate(-50 * 365 * 24 * time.Hour)
 		time.Sleep(2 * time.Minute)
-		wrong = 0
+		wrong.Store(0)
 		time.Sleep(seal.TokenLife - 10*time.Minute)
 		if got := there(); !slices.Equal(got, []uint32{version, version + 1}) {
 			t.Errorf("versions %v are there, want %d and the next: tokens need it", got, version)
@@ -182,6 +186,9 @@ func TestWrongClock(t *testing.T) {
 // TestTooMany reads what callers are told when the keyring has no room for what they want, and that a scrub is not begun without the rotation that was
 // asked for with it.
 func TestTooMany(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a thousand rotations")
+	}
 	bubble(t, func(t *testing.T) {
 		o, p, _ := tended(t, Destruction{}, func(c *Config) { c.Accounts = accounts.New(accounts.Config{Management: owner.Account}) })
 		ops := map[string]*service.Op{}
