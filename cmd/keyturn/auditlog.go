@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/keyturn/keyturn/internal/audit"
-	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/schedule"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/store"
 )
@@ -96,7 +96,7 @@ func (a *app) openAudit(ctx context.Context, c appConfig, node string) (audit.Si
 		return nil, fmt.Errorf("opening the audit log: %w", err)
 	}
 	a.closers = append(a.closers, log.Close)
-	m, err := storedMark(ctx, a.sealed)
+	m, _, err := schedule.LoadMark(ctx, a.sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -108,23 +108,10 @@ func (a *app) openAudit(ctx context.Context, c appConfig, node string) (audit.Si
 	return log, nil
 }
 
-// storedMark returns the mark that a server's store has, the zero Mark if it has none.
-func storedMark(ctx context.Context, sealed *seal.Store) (record.Mark, error) {
-	entries, err := sealed.Get(ctx, record.MarkStoreKey)
-	if err != nil || entries[0].Rev == 0 {
-		return record.Mark{}, err
-	}
-	r, err := record.Decode(record.MarkStoreKey, entries[0].Value)
-	if m, ok := r.(*record.Mark); ok {
-		return *m, err
-	}
-	return record.Mark{}, err
-}
-
 // lineAfterAll is a number that no line of the lost log has had: the microseconds since 1970, of which no log has had as many lines, by the
 // clock or by the latest time that the store remembers. It is below 2^53, so that every JSON reader has it exactly.
 func lineAfterAll(ctx context.Context, c appConfig, sealed *seal.Store) (uint64, error) {
-	m, err := storedMark(ctx, sealed)
+	m, _, err := schedule.LoadMark(ctx, sealed)
 	if err != nil {
 		return 0, err
 	}

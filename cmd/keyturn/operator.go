@@ -12,6 +12,7 @@ import (
 	"github.com/keyturn/keyturn/internal/audit"
 	"github.com/keyturn/keyturn/internal/operator"
 	"github.com/keyturn/keyturn/internal/record"
+	"github.com/keyturn/keyturn/internal/schedule"
 	"github.com/keyturn/keyturn/internal/seal"
 	"github.com/keyturn/keyturn/internal/store"
 	"github.com/keyturn/keyturn/internal/verify"
@@ -68,15 +69,11 @@ func (c *appConfig) unseal(ctx context.Context, raw store.Store, p seal.Provider
 // clock.Guard.
 func (c *appConfig) notBefore(ctx context.Context, sealed *seal.Store) (time.Time, error) {
 	now := c.Now()
-	entries, err := sealed.Get(ctx, record.MarkStoreKey)
-	if err != nil || entries[0].Rev == 0 {
-		return now, err
-	}
-	r, err := record.Decode(record.MarkStoreKey, entries[0].Value)
+	m, _, err := schedule.LoadMark(ctx, sealed)
 	if err != nil {
 		return now, err
 	}
-	if m := r.(*record.Mark); m.Time.After(now) {
+	if m.Time.After(now) {
 		now = m.Time
 	}
 	return now, nil

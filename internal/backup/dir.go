@@ -21,8 +21,8 @@ type Dir struct {
 	done  bool
 }
 
-// BeginDir begins in the data directory at path, whose own name is durable, and which must be empty but for what its caller has there. names are what Publish moves out of the
-// folder work.
+// BeginDir begins in the data directory at path, whose own name is durable, and which must be empty but for what its caller has there. names are
+// what Publish moves out of the folder work.
 func BeginDir(fsys disk.FS, path, work string, names ...string) (*Dir, error) {
 	d := &Dir{Work: filepath.Join(path, work), fs: fsys, path: path, names: names}
 	if err := fsys.Mkdir(d.Work, 0o700); err != nil {

@@ -23,7 +23,7 @@ const (
 // OpenGuard returns the clock of a server, with the high-water mark of time that its store has. A store without one, new or older than
 // marks, believes the first time that it is told.
 func OpenGuard(ctx context.Context, st store.Store, real func() time.Time, elapsed func() time.Duration, limits clock.Limits) (*clock.Guard, error) {
-	m, _, err := loadMark(ctx, st)
+	m, _, err := LoadMark(ctx, st)
 	if err != nil {
 		return nil, err
 	}
@@ -34,8 +34,8 @@ func OpenGuard(ctx context.Context, st store.Store, real func() time.Time, elaps
 	return g, nil
 }
 
-// loadMark returns the stored mark and its revision, 0 if there is none.
-func loadMark(ctx context.Context, st store.Store) (record.Mark, store.Rev, error) {
+// LoadMark returns the mark that a server's store has, and its revision: 0, and the zero Mark, if there is none.
+func LoadMark(ctx context.Context, st store.Store) (record.Mark, store.Rev, error) {
 	entries, err := st.Get(ctx, record.MarkStoreKey)
 	if err != nil || entries[0].Rev == 0 {
 		return record.Mark{}, 0, err
@@ -100,7 +100,7 @@ func (r *Runner) keepMark(ctx context.Context, s clock.Status, every time.Durati
 			return nil
 		}
 	}
-	old, rev, err := loadMark(ctx, r.p.Store())
+	old, rev, err := LoadMark(ctx, r.p.Store())
 	if err != nil {
 		return err
 	}
